@@ -1,0 +1,504 @@
+"""The ports: what the firmware may ask of a device, and what every back-end owes.
+
+Responsible for the shapes of values, the bounds and the threading promises at the edge of the firmware. Refuses to know
+any library, any board and any file format above an access unit.
+
+Threads: callbacks given to a port may be called from any thread and must not block; the firmware's own only put an
+item into the :class:`Inbox`. Every other method is called from the firmware's loop or from one of its workers.
+
+Time: every event carries a :class:`ClockReading` taken in the back-end, boot time and wall time read together.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from hal.errors import HalError
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+class ClockTrust(Enum):
+    """How far the wall clock may be believed (BWC-POL-26, BWC-POL-27)."""
+
+    UNSET = "unset"
+    """Never set since power came on: wall time is meaningless."""
+    RTC = "rtc"
+    """From a battery-backed clock; error unknown but bounded by its drift since the last synchronisation."""
+    SYNCED = "synced"
+    """Disciplined since boot by a dock, GNSS or NTP; ``uncertainty_ns`` holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """Boot time and wall time read together.
+
+    ``boottime_ns`` never steps and counts suspend (CLOCK_BOOTTIME). ``wall_ns`` is nanoseconds since 1970-01-01 UTC.
+    """
+
+    boottime_ns: int
+    wall_ns: int
+    trust: ClockTrust
+    uncertainty_ns: int = 0
+
+
+class Timer(ABC):
+    """A pending call; :meth:`cancel` is idempotent and safe after the call was made."""
+
+    @abstractmethod
+    def cancel(self) -> None: ...
+
+
+class Clock(ABC):
+    """Boot time, wall time and timers."""
+
+    @abstractmethod
+    def now(self) -> ClockReading: ...
+
+    @abstractmethod
+    def call_at(self, boottime_ns: int, callback: Callable[[], None]) -> Timer:
+        """Call ``callback`` once, at or soon after ``boottime_ns`` (at once if that has passed)."""
+
+    @abstractmethod
+    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> None:
+        """Step the wall clock. The caller has recorded the offset first (BWC-POL-26)."""
+
+
+# --- the loop's two primitives --------------------------------------------------------------------------------------
+
+
+class Inbox(ABC):
+    """The one bounded queue in front of the firmware's loop.
+
+    A device blocks in :meth:`get`; the simulator advances its virtual time line there until something arrives.
+    """
+
+    @abstractmethod
+    def put(self, item: object) -> bool:
+        """Append from any thread without blocking; ``False`` when full (the caller accounts for what it drops)."""
+
+    @abstractmethod
+    def get(self) -> object | None:
+        """Next item, or ``None`` when the loop is to end (shut-down asked for, or the simulated horizon reached)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Make :meth:`get` return ``None`` once the queue is empty. Safe from any thread."""
+
+
+class Worker(ABC):
+    """One background thread with a bounded queue of jobs; the simulator runs each job at once, in place."""
+
+    @abstractmethod
+    def submit(self, job: Callable[[], None]) -> bool:
+        """Queue ``job`` without blocking; ``False`` when the queue is full."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Run what is queued, then end the thread. Idempotent."""
+
+
+# --- camera and microphone ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFormat:
+    """What the camera is asked to deliver. ``gop_pictures`` is the distance of IDR pictures."""
+
+    width: int = 1280
+    height: int = 720
+    fps: int = 30
+    bitrate_bps: int = 4_000_000
+    gop_pictures: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One H.264 access unit in decoding order, Annex B, as the encoder made it.
+
+    Every IDR picture carries SPS and PPS in the same access unit. No B-pictures: decoding order is display order.
+    ``captured`` is the instant of exposure, not of encoding.
+    """
+
+    data: bytes
+    keyframe: bool
+    captured: ClockReading
+
+
+class CameraSink(Protocol):
+    """Where a camera delivers. Called from any thread; never blocks, never raises."""
+
+    def picture(self, picture: Picture) -> None: ...
+
+    def camera_fault(self, reason: str) -> None: ...
+
+
+class Camera(ABC):
+    """Sensor and H.264 encoder as one device."""
+
+    @abstractmethod
+    def start(self, video: VideoFormat, sink: CameraSink) -> None:
+        """Start delivering. The first picture is an IDR. Raises ``DeviceFault`` or ``HalUnavailable``."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop delivering; after it returns the sink is not called again. Idempotent."""
+
+    @abstractmethod
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        """Change the bitrate while running (heat, BWC-POL-48)."""
+
+    @abstractmethod
+    def describe(self) -> Mapping[str, str]:
+        """Sensor, encoder and profile, for the journal and the boot leaf."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """AAC-LC as delivered. ``codec_config`` is the AudioSpecificConfig (ISO/IEC 14496-3)."""
+
+    sample_rate: int
+    channels: int
+    codec_config: bytes
+    frame_samples: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFrame:
+    """One raw AAC access unit (no ADTS header); ``captured`` is the instant of its first sample."""
+
+    data: bytes
+    captured: ClockReading
+
+
+class AudioSink(Protocol):
+    """Where a microphone delivers. Called from any thread; never blocks, never raises."""
+
+    def audio(self, frame: AudioFrame) -> None: ...
+
+    def microphone_fault(self, reason: str) -> None: ...
+
+
+class Microphone(ABC):
+    """Microphone and AAC encoder as one device. Between ``stop`` and ``start`` nothing is captured (BWC-POL-17)."""
+
+    @abstractmethod
+    def format(self) -> AudioFormat: ...
+
+    @abstractmethod
+    def start(self, sink: AudioSink) -> None: ...
+
+    @abstractmethod
+    def stop(self) -> None: ...
+
+
+# --- the wearer -----------------------------------------------------------------------------------------------------
+
+
+class ButtonName(Enum):
+    RECORD = "record"
+    FUNCTION = "function"
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonEdge:
+    """A debounced edge; ``at`` is the instant of the edge, not of its delivery."""
+
+    button: ButtonName
+    pressed: bool
+    at: ClockReading
+
+
+class Buttons(ABC):
+    @abstractmethod
+    def subscribe(self, callback: Callable[[ButtonEdge], None]) -> None: ...
+
+    @abstractmethod
+    def is_pressed(self, button: ButtonName) -> bool: ...
+
+
+class LampName(Enum):
+    SUBJECT = "subject"
+    """Faces the people filmed: lit whenever a picture is being kept (BWC-POL-13)."""
+    STATUS = "status"
+    """Faces the wearer."""
+
+
+class Colour(Enum):
+    OFF = "off"
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True, slots=True)
+class Lamp:
+    """``blink_ms`` is the half period; 0 is steady."""
+
+    colour: Colour = Colour.OFF
+    blink_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """Something heard and felt: tones as (frequency in Hz, 0 = silence; duration in ms), vibration as (on ms, off ms)."""
+
+    tones: tuple[tuple[int, int], ...] = ()
+    pulses: tuple[tuple[int, int], ...] = ()
+
+
+class Indicators(ABC):
+    @abstractmethod
+    def set_lamp(self, name: LampName, lamp: Lamp) -> None: ...
+
+    @abstractmethod
+    def play(self, cue: Cue) -> None:
+        """Start the cue and return at once; a new cue replaces the running one."""
+
+    @abstractmethod
+    def read_back(self, name: LampName) -> Colour:
+        """What the lamp's driver really drives now (BWC-POL-13); ``OFF`` when it drives nothing."""
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+class KeyProtection(Enum):
+    """Where the private signing key lives. Written into every manifest and every verdict."""
+
+    FILE = "file"
+    TPM = "tpm"
+    PKCS11 = "pkcs11"
+    SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStoreInfo:
+    protection: KeyProtection
+    hardware_backed: bool
+    description: str
+
+
+class KeyStore(ABC):
+    """The device's signing key, an ECDSA P-256 key that never leaves, and a counter that never goes back."""
+
+    @abstractmethod
+    def info(self) -> KeyStoreInfo: ...
+
+    @abstractmethod
+    def generate_key(self) -> bytes:
+        """Make the signing key; returns its SubjectPublicKeyInfo, DER. Refuses (``HalError``) when one exists."""
+
+    @abstractmethod
+    def install_certificates(self, chain: Sequence[bytes]) -> None:
+        """Keep the device's certificate chain (DER, leaf first, without the root)."""
+
+    @abstractmethod
+    def certificate_chain(self) -> tuple[bytes, ...]:
+        """The chain as installed (DER, leaf first); ``HalUnavailable`` before provisioning."""
+
+    @abstractmethod
+    def sign_digest(self, digest: bytes) -> bytes:
+        """ECDSA over a 32-byte SHA-256 digest; DER ``Ecdsa-Sig-Value``. May block 300 ms on a TPM."""
+
+    @abstractmethod
+    def counter_increment(self) -> int:
+        """Add one to the monotonic counter, durably; returns the new value."""
+
+    @abstractmethod
+    def counter_read(self) -> int: ...
+
+
+class Entropy(ABC):
+    @abstractmethod
+    def random_bytes(self, count: int) -> bytes:
+        """``count`` bytes fit for keys. The simulator's are seeded and therefore not secret."""
+
+
+# --- storage --------------------------------------------------------------------------------------------------------
+
+
+class VolumeFile(ABC):
+    """An open file, written at its end only."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Append all of ``data``. ``VolumeFull`` or ``DeviceFault``; a failed write may leave a part behind."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Return once the file's bytes would survive a power cut."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class Volume(ABC):
+    """The evidence volume. Names are relative, '/'-separated, without '.', '..' or a leading '/'.
+
+    A name is durable only after :meth:`sync_directory` of its parent; bytes only after :meth:`VolumeFile.sync`.
+    ``firmware.storage.durable`` is the only caller that decides their order.
+    """
+
+    @abstractmethod
+    def create(self, name: str) -> VolumeFile:
+        """A new, empty file; ``HalError`` when the name exists."""
+
+    @abstractmethod
+    def append(self, name: str) -> VolumeFile:
+        """An existing or new file, opened at its end."""
+
+    @abstractmethod
+    def truncate(self, name: str, length_bytes: int) -> None:
+        """Shorten a file (recovery of a torn tail) and sync it."""
+
+    @abstractmethod
+    def rename(self, old: str, new: str) -> None:
+        """Atomic; replaces ``new``."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a file or an empty directory."""
+
+    @abstractmethod
+    def make_directory(self, name: str) -> None:
+        """Make a directory and missing parents; fine when it exists."""
+
+    @abstractmethod
+    def sync_directory(self, name: str) -> None:
+        """Make the entries of a directory durable; '' is the root."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """The whole file; ``HalError`` when absent."""
+
+    @abstractmethod
+    def list(self, name: str) -> tuple[tuple[str, int], ...]:
+        """(entry name, size in bytes; -1 for a directory), sorted by name; empty when ``name`` is absent."""
+
+    @abstractmethod
+    def free_bytes(self) -> int: ...
+
+
+# --- power, place, dock, watchdog -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PowerState:
+    """``percent`` 0–100; ``millivolts`` of the cell; ``celsius`` of the board."""
+
+    percent: int
+    millivolts: int
+    charging: bool
+    celsius: int = 25
+
+
+class Power(ABC):
+    @abstractmethod
+    def state(self) -> PowerState: ...
+
+    @abstractmethod
+    def subscribe(self, callback: Callable[[PowerState], None]) -> None:
+        """Called on a change of a percent, of charging, or of 2 °C."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """WGS 84, degrees; ``accuracy_m`` is a 1-sigma radius; ``at`` is the instant of the fix."""
+
+    latitude: float
+    longitude: float
+    accuracy_m: float
+    at: ClockReading
+
+
+class Positioning(ABC):
+    @abstractmethod
+    def fix(self) -> Fix | None:
+        """The newest fix, or ``None`` where there is no receiver or no reception."""
+
+
+@dataclass(frozen=True, slots=True)
+class DockSense:
+    """``docked`` as sensed electrically; it proves nothing about who the dock is (TLS does)."""
+
+    docked: bool
+    at: ClockReading
+
+
+class DockLink(ABC):
+    """Dock sense. The recorder has no network: it says what it wants synced, another process talks (house law 8)."""
+
+    @abstractmethod
+    def docked(self) -> bool: ...
+
+    @abstractmethod
+    def subscribe(self, callback: Callable[[DockSense], None]) -> None: ...
+
+    @abstractmethod
+    def request_sync(self) -> None:
+        """Tell the dock-sync process that the vault is ready for it. Returns at once."""
+
+
+class Watchdog(ABC):
+    """The service manager's view of the daemon."""
+
+    @abstractmethod
+    def ready(self) -> None: ...
+
+    @abstractmethod
+    def feed(self) -> None:
+        """Called on progress only: a fragment promised, or a picture received in time (house law 10)."""
+
+    @abstractmethod
+    def status(self, text: str) -> None: ...
+
+    @abstractmethod
+    def stopping(self) -> None: ...
+
+
+# --- all of it ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hal:
+    """One camera: every port, opened. ``describe`` names the back-end and its devices for the boot leaf."""
+
+    backend: str
+    clock: Clock
+    inbox: Inbox
+    camera: Camera
+    microphone: Microphone
+    buttons: Buttons
+    indicators: Indicators
+    key_store: KeyStore
+    entropy: Entropy
+    volume: Volume
+    power: Power
+    positioning: Positioning
+    dock_link: DockLink
+    watchdog: Watchdog
+    make_worker: Callable[[str, int], Worker]
+    """``make_worker(name, depth)``: a background worker with a queue of ``depth`` jobs."""
+    describe: Mapping[str, str] = field(default_factory=dict)
+    closers: tuple[Callable[[], None], ...] = ()
+
+    def close(self) -> None:
+        """Close every device; one that fails to close does not keep the others open. The first error is raised."""
+        first: HalError | None = None
+        for closer in self.closers:
+            try:
+                closer()
+            except HalError as error:
+                first = first or error
+        if first is not None:
+            raise first
+
+
+HalConfig = Mapping[str, Any]
+"""Back-end specific settings (the daemon's ``[hal]`` table); each back-end checks its own keys."""
