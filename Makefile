@@ -1,0 +1,39 @@
+# Needs python3 (3.11 or newer) and make; .ci/bootstrap brings the rest.
+# On a camera: apt's python3-picamera2, then `pip install .[pi]` in an environment made with --system-site-packages.
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint lock clean
+
+export SOURCE
+PYTHON := .venv/bin/python
+PYTEST_ARGS ?=
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: ## one officer's shift on the simulated camera; SOURCE=FILE replays a video of yours
+	@.ci/bootstrap demo
+	@.venv/bin/oathcam demo $${SOURCE:+--source "$$SOURCE"}
+
+test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it
+	@.ci/bootstrap test
+	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+bench: ## CPU and memory of the evidence path against ffmpeg and age; writes bench.json
+	@.ci/bootstrap test
+	@$(PYTHON) -P -m tests.bench
+
+lint: ## style, types and import rules
+	@.ci/bootstrap demo
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+
+lock: ## resolve requirements.lock anew (needs pip-tools in .venv)
+	@.ci/lock
+
+clean: ## remove what the other targets made, the environment too
+	@rm -rf .venv .cache demo dist build bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find firmware hal tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
