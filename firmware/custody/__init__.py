@@ -1,0 +1,1 @@
+"""The custody ledger: Merkle tree, leaves, checkpoints and receipts. Pure."""

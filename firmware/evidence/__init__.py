@@ -1,0 +1,1 @@
+"""Everything a verifier needs, importable alone: canonical JSON, CMS, certificates, manifests. Pure."""
