@@ -1,0 +1,226 @@
+"""What a row of the table does beside changing the state: conditions set, entries written, cues called for.
+
+Responsible for one small function per verb in the table. Refuses to choose a target state (``table.py``) and to do what
+belongs to entering or leaving one (``transition.py``).
+
+Every action takes the model and the event of its row and returns the model and what it calls for, in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from firmware.machine import effects as do
+from firmware.machine import events as ev
+from firmware.machine.gaps import GapCause, gap_entry
+from firmware.machine.health import battery_level, room_warning
+from firmware.machine.indicators import CueName
+from firmware.machine.model import Model, Owed
+from firmware.machine.states import Battery, Cause, Port, State
+from firmware.timebase import Trust
+
+Call = do.Effect | CueName
+"""An effect, or a cue: of the cues of one step only the most urgent is played."""
+
+Acted = tuple[Model, tuple[Call, ...]]
+
+RETRY_NS = 5_000_000_000
+"""How often a failed camera is started again."""
+
+
+def ignore(model: Model, event: Any) -> Acted:
+    """Nothing; the row says why."""
+    return model, ()
+
+
+def boot(model: Model, event: ev.Booted) -> Acted:
+    """Write how the run before ended, and the time for which no recorder ran (BWC-POL-05)."""
+    fields: dict[str, int | str] = {"previous": event.previous.value}
+    calls: list[Call] = []
+    if event.down_ns is not None:
+        fields["down_us"] = event.down_ns // 1000
+        if event.down_ns > 0:
+            calls.append(gap_entry(GapCause.OFF, event.down_ns, model.started_at))
+    unset = event.at.trust is Trust.UNSET
+    calls += [CueName.CLOCK_UNSET] if unset else []
+    if model.blocked or model.full:
+        calls.append(CueName.FAULT if model.blocked else CueName.FULL)
+    halt = "low-battery" if model.battery is Battery.CRITICAL else ""
+    model = replace(model, clock_unset=unset, halt_reason=halt)
+    if model.full and not model.blocked and model.owed is not None:
+        calls.append(_refused(model, event))
+        model = replace(model, owed=None)
+    return model, (do.Write("boot", event.at, fields), *calls)
+
+
+# Presses.
+
+
+def owe(model: Model, event: ev.DoublePressed) -> Acted:
+    """Ask for a recording; entering the state starts it. Whoever presses is awake."""
+    return replace(model, owed=Owed(Cause.BUTTON, event.at), asleep=False), ()
+
+
+def alarm(model: Model, event: ev.DoublePressed) -> Acted:
+    """Answer a press that cannot be obeyed: felt, heard and written; try the camera again (BWC-POL-01, -47)."""
+    calls: tuple[Call, ...] = (_refused(model, event), CueName.FULL if model.state is State.FULL else CueName.FAULT)
+    if model.state is State.FULL:
+        return model, calls
+    model = replace(model, owed=model.owed or Owed(Cause.BUTTON, event.at), asleep=False)
+    if Port.CAMERA not in model.faults:
+        return model, calls
+    return replace(model, camera_on=True, camera_since=event.at), (*calls, do.StartCamera())
+
+
+def _refused(model: Model, event: ev.DoublePressed | ev.Booted) -> do.Write:
+    at = model.owed.at if isinstance(event, ev.Booted) and model.owed else event.at
+    port = next((port for port in Port if port.blocking and port in model.faults), Port.STORAGE)
+    reason = "recording asked for while " + ("not working" if model.blocked else "full")
+    return do.Write("fault", at, {"port": port.value, "reason": reason})
+
+
+def withdraw(model: Model, event: ev.Held) -> Acted:
+    """The wearer takes back a recording that has not begun."""
+    return (replace(model, owed=None), (CueName.STOP,)) if model.owed else (model, ())
+
+
+def mark(model: Model, event: ev.Pressed | ev.DoublePressed) -> Acted:
+    """A mark at the instant of the press-down (BWC-POL-18)."""
+    return model, (do.AddMark(event.at), CueName.MARK)
+
+
+def ask(model: Model, event: ev.Held) -> Acted:
+    """Wait for the press that confirms the stop (BWC-POL-02)."""
+    return replace(model, stop_asked_at=event.at), (CueName.CONFIRM,)
+
+
+def end_by_button(model: Model, event: ev.Held | ev.Pressed) -> Acted:
+    return replace(model, ending=Cause.BUTTON), ()
+
+
+def sleep(model: Model, event: ev.SleepRequested) -> Acted:
+    return replace(model, asleep=True), (CueName.SLEEP,)
+
+
+def wake(model: Model, event: ev.SleepRequested) -> Acted:
+    return replace(model, asleep=False), ()
+
+
+def mute(model: Model, event: ev.FunctionPressed) -> Acted:
+    """No sound is captured from here on; pictures go on (BWC-POL-17)."""
+    return replace(model, muted=True), (do.Mute(event.at), CueName.MUTE)
+
+
+def unmute(model: Model, event: ev.FunctionPressed | ev.FunctionReleased) -> Acted:
+    return replace(model, muted=False), (do.Unmute(event.at), CueName.UNMUTE)
+
+
+# What fails, and what works again.
+
+
+def fault(model: Model, event: ev.Faulted) -> Acted:
+    """Shown, felt and written (BWC-POL-47)."""
+    entry = do.Write("fault", event.at, {"port": event.port.value, "reason": event.reason})
+    cue = CueName.FAULT if event.port.blocking else CueName.PARTIAL_FAULT
+    return replace(model, faults=model.faults | {event.port}), (entry, cue)
+
+
+def interrupt(model: Model, event: ev.Faulted) -> Acted:
+    """A fault ends the recording; it goes on when the fault is over, because nobody asked for its end (BWC-POL-06)."""
+    model, calls = fault(model, event)
+    return replace(model, ending=Cause.FAULT, owed=Owed(Cause.RECOVERY, event.at)), calls
+
+
+def recover(model: Model, event: ev.Recovered) -> Acted:
+    entry = do.Write("recovered", event.at, {"port": event.port.value})
+    return replace(model, faults=model.faults - {event.port}), (entry,)
+
+
+def fill(model: Model, event: ev.StorageFilled) -> Acted:
+    """Alarm; nothing is overwritten (BWC-POL-23)."""
+    entry = do.Write("fault", event.at, {"port": Port.STORAGE.value, "reason": "full"})
+    return replace(model, full=True), (entry, CueName.FULL)
+
+
+def overflow(model: Model, event: ev.StorageFilled) -> Acted:
+    model, calls = fill(model, event)
+    return replace(model, ending=Cause.STORAGE_FULL), calls
+
+
+def free(model: Model, event: ev.StorageFreed) -> Acted:
+    entry = do.Write("recovered", event.at, {"port": Port.STORAGE.value})
+    return replace(model, full=False), (entry,)
+
+
+def measure(model: Model, event: ev.StorageMeasured) -> Acted:
+    """Warn once on the way down at each of the two marks (BWC-POL-23)."""
+    rules = model.policy.storage
+    level = room_warning(event.minutes, rules.warn_minutes_first, rules.warn_minutes_last)
+    calls = (CueName.LOW_STORAGE,) if level > model.room_warning else ()
+    return replace(model, room_warning=level), calls
+
+
+# Dock and power.
+
+
+def dock(model: Model, event: ev.Docked) -> Acted:
+    """In the dock; what a fault had interrupted is over, what the wearer pressed for is not."""
+    owed = model.owed if model.state is State.BOOTING else None
+    cues = () if model.state is State.RECORDING else (CueName.DOCKED,)
+    return replace(model, docked=True, asleep=False, owed=owed), (do.Write("dock", event.at), *cues)
+
+
+def undock(model: Model, event: ev.Undocked) -> Acted:
+    return replace(model, docked=False, offloaded=False), (do.Write("undock", event.at),)
+
+
+def power(model: Model, event: ev.PowerChanged) -> Acted:
+    """Follow the level; an entry when it, or charging, changes (BWC-POL-48)."""
+    level = battery_level(model.battery, event.percent, model.policy.battery)
+    news: list[str] = [level.value] if level is not model.battery else []
+    if event.charging is not model.charging:
+        news.append("charging" if event.charging else "discharging")
+    calls: list[Call] = [do.Write("power", event.at, {"event": name, "percent": event.percent}) for name in news]
+    if level is not model.battery and level is not Battery.OK:
+        calls.append(CueName.LOW_BATTERY if level is Battery.LOW else CueName.CRITICAL_BATTERY)
+    return replace(model, battery=level, percent=event.percent, charging=event.charging), tuple(calls)
+
+
+def exhaust(model: Model, event: ev.PowerChanged) -> Acted:
+    """Close everything cleanly while there is charge to do it with (BWC-POL-48)."""
+    model, calls = power(model, event)
+    return replace(model, ending=Cause.LOW_BATTERY, halt_reason="low-battery"), calls
+
+
+def shutdown(model: Model, event: ev.ShutdownRequested) -> Acted:
+    return replace(model, ending=Cause.SHUTDOWN, halt_reason=event.reason), ()
+
+
+def trust_clock(model: Model, event: ev.ClockSet) -> Acted:
+    return replace(model, clock_unset=event.at.trust is Trust.UNSET), ()
+
+
+def release(model: Model, event: ev.ReceiptVerified) -> Acted:
+    return model, (do.Release(event.recording, event.at),)
+
+
+def finish_offload(model: Model, event: ev.OffloadCompleted) -> Acted:
+    return replace(model, offloaded=True), (CueName.SAFE_TO_REMOVE,)
+
+
+# Timers.
+
+
+def remind(model: Model, event: ev.Elapsed) -> Acted:
+    """Tell the wearer again what the camera does, or cannot do (BWC-POL-14)."""
+    cue = {State.FAULT: CueName.FAULT, State.FULL: CueName.FULL}.get(model.state, CueName.REMINDER)
+    return replace(model, reminder_ns=None), (cue,)
+
+
+def split(model: Model, event: ev.Elapsed) -> Acted:
+    return replace(model, split_ns=None), (do.SplitRecording(event.at),)
+
+
+def retry(model: Model, event: ev.Elapsed) -> Acted:
+    return replace(model, retry_ns=None, camera_since=event.at), (do.StartCamera(),)

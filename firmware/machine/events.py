@@ -1,0 +1,202 @@
+"""What can happen to a camera. Past participles; each carries ``at``, the instant it happened, not of its handling.
+
+Two kinds. *Raw* events come from the daemon. *Gestures* are made of button edges by ``gestures.py`` inside
+:func:`firmware.machine.machine.step`; the daemon sends edges and timers only, but the table speaks of gestures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware.machine.states import Button, Port, Previous, TimerName
+from firmware.timebase import Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """Recovery and self-check are done; what they found was told by events before this one.
+
+    ``down_ns``: undocked nanoseconds between the last instant the run before was known to be alive and the start of
+    this one; 0 if the camera was docked then, ``None`` if nobody can say (a clock was not set).
+    """
+
+    at: Timestamp
+    previous: Previous
+    down_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonChanged:
+    """A debounced edge. Edges of one button come in the order of their instants."""
+
+    at: Timestamp
+    button: Button
+    pressed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """A timer's instant has come. A late or stale one does no harm: the model keeps the deadlines itself."""
+
+    at: Timestamp
+    timer: TimerName
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """Gesture: the record button went down at ``at`` and came up again before it was a hold."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class DoublePressed:
+    """Gesture: a second press-down, at ``at``, within the window after the first, at ``first_at``."""
+
+    at: Timestamp
+    first_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Gesture: the record button has been down from ``pressed_at`` until ``at``, the policy's time."""
+
+    at: Timestamp
+    pressed_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class SleepRequested:
+    """Gesture: the function button was held. Asks for sleep, or, asleep, for its end (BWC-POL-16)."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionPressed:
+    """Gesture: the function button went down (BWC-POL-17)."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionReleased:
+    """Gesture: the function button came up (BWC-POL-17)."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """A port failed. Sent again while it stays failed (a retry that failed) it changes nothing."""
+
+    at: Timestamp
+    port: Port
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A port that had failed works again. For the camera: a picture arrived after the fault."""
+
+    at: Timestamp
+    port: Port
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFilled:
+    """No room for another fragment above the policy's reserve."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFreed:
+    """Room again: receipted recordings were released."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class StorageMeasured:
+    """Recording minutes left (``health.minutes_left``)."""
+
+    at: Timestamp
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Docked:
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Undocked:
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class PowerChanged:
+    """``percent`` 0-100."""
+
+    at: Timestamp
+    percent: int
+    charging: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSet:
+    """The wall clock became trustworthy (``at.trust`` says how)."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptVerified:
+    """The dock's signed receipt for ``recording`` was checked and is durable in the ledger (BWC-POL-23)."""
+
+    at: Timestamp
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class OffloadCompleted:
+    """Every closed recording in the vault has a verified receipt."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """The service manager, or the power switch, asks for an orderly end."""
+
+    at: Timestamp
+    reason: str
+
+
+TableEvent = (
+    Booted
+    | Elapsed
+    | Pressed
+    | DoublePressed
+    | Held
+    | SleepRequested
+    | FunctionPressed
+    | FunctionReleased
+    | Faulted
+    | Recovered
+    | StorageFilled
+    | StorageFreed
+    | StorageMeasured
+    | Docked
+    | Undocked
+    | PowerChanged
+    | ClockSet
+    | ReceiptVerified
+    | OffloadCompleted
+    | ShutdownRequested
+)
+"""What the table has a row for, in every state."""
+
+Event = TableEvent | ButtonChanged
+"""What :func:`firmware.machine.machine.step` takes."""

@@ -1,0 +1,83 @@
+"""All that the machine remembers, as one frozen value.
+
+Refuses to know the table. Invariant: ``state`` is set by the table's target alone; every other field is a condition that
+actions set, and the resting state is a function of them (:func:`resting`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from firmware.machine.gaps import GapCause, OpenGap
+from firmware.machine.gestures import Finger
+from firmware.machine.indicators import Lamp
+from firmware.machine.states import Battery, Cause, Port, State
+from firmware.policy.model import Policy
+from firmware.timebase import Timestamp, Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A recording that was asked for and is to start as soon as it can (BWC-POL-01)."""
+
+    cause: Cause
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    policy: Policy
+    started_at: Timestamp
+    """When this run of the machine began."""
+    state: State = State.BOOTING
+    docked: bool = False
+    asleep: bool = False
+    full: bool = False
+    faults: frozenset[Port] = frozenset()
+    battery: Battery = Battery.OK
+    percent: int = 100
+    charging: bool = False
+    clock_unset: bool = False
+    room_warning: int = 0
+    """0 to 2, as ``health.room_warning``."""
+    offloaded: bool = False
+    owed: Owed | None = None
+    ending: Cause | None = None
+    """Set by the action that ends a recording, taken when the state is left."""
+    stop_asked_at: Timestamp | None = None
+    muted: bool = False
+    camera_on: bool = False
+    camera_since: Timestamp | None = None
+    halt_reason: str = ""
+    record: Finger = field(default_factory=Finger)
+    function: Finger = field(default_factory=Finger)
+    gap: OpenGap | None = None
+    reminder_ns: int | None = None
+    retry_ns: int | None = None
+    split_ns: int | None = None
+    """Deadlines in boot time; ``None``: no such timer."""
+    shown: tuple[Lamp, Lamp] | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """Something that a recording needs has failed."""
+        return any(port.blocking for port in self.faults)
+
+
+def initial(policy: Policy, at: Timestamp, docked: bool = False) -> Model:
+    """The machine at power-on or at the daemon's start; ``docked`` as sensed then."""
+    gap = None if docked else OpenGap(GapCause.BOOT, at)
+    return Model(policy, at, docked=docked, clock_unset=at.trust is Trust.UNSET, gap=gap)
+
+
+def resting(model: Model) -> State:
+    """Where a camera belongs that was not told to record: the first whose condition holds."""
+    if model.blocked:
+        return State.FAULT
+    if model.full:
+        return State.FULL
+    if model.owed is not None:
+        return State.RECORDING
+    if model.docked:
+        return State.DOCKED
+    return State.SLEEPING if model.asleep else State.READY
