@@ -194,17 +194,21 @@ def private_key_pem(private_key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
 
 
 def subject_name(agency: str, role: Role, common_name: str) -> x509.Name:
-    """O = agency, OU = role, CN = name; ``UsageError`` when one cannot stand in a certificate."""
+    """O = agency, OU = role, CN = name; a camera's name is its serial number, and stands as serialNumber too.
+
+    ``UsageError`` when one cannot stand in a certificate.
+    """
     try:
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, agency),
-                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role.value),
-                x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-            ]
-        )
+        attributes = [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, agency),
+            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role.value),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+        if role in (Role.CAMERA, Role.CAMERA_LINK):
+            attributes.append(x509.NameAttribute(NameOID.SERIAL_NUMBER, common_name))
     except ValueError as error:
         raise UsageError(f"cannot stand in a certificate: {agency!r}, {common_name!r}: {error}") from None
+    return x509.Name(attributes)
 
 
 def _check_key(role: Role, public_key: PublicKey) -> None:

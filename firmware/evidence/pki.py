@@ -123,6 +123,15 @@ def subject_key_identifier(certificate: x509.Certificate) -> bytes:
             raise FormatError(LAYER, "expected a subject key identifier, got none") from None
 
 
+def public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """The certificate's key for verifying signatures; ``IntegrityError`` unless it is an EC key on P-256 or P-384."""
+    with reading():
+        key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not primitives.is_supported_curve(key.curve):
+        raise IntegrityError(LAYER, "expected an EC key on P-256 or P-384")
+    return key
+
+
 def common_name(certificate: x509.Certificate) -> str:
     """The subject's CN: a camera's serial number, a dock's or a store's id. ``FormatError`` unless there is exactly one."""
     return _single(certificate.subject, NameOID.COMMON_NAME, "CN")

@@ -1,0 +1,177 @@
+"""The ledger's leaves: what a camera says of itself, one canonical JSON object each (BWC-POL-05, -29).
+
+Responsible for the table of kinds and their fields. Refuses to know the tree, the file and the reasons. Every leaf carries
+``n`` (its index), ``type``, ``boot`` (the key store's counter), ``boottime_us``, ``utc`` and ``trust``; the time is that of
+the event, which for things told late lies before that of earlier leaves. The fields of each kind, beside those:
+
+=============  =======================================================================================================
+boot           counter, firmware (version), firmware_sha256, backend, key_protection, key_sha256 (device certificate),
+               policy_sha256, previous ("first", "clean", "power-loss", "crash"), down_us (null: unknown)
+ready          nothing: from here on a press records at once, with the pre-event buffer running
+sleep, wake    nothing: no pictures at all, by the wearer's wish, and back (BWC-POL-16)
+begin          recording, begin_sha256 (of begin.json), cause
+init           recording, plain, plain_bytes, sealed, sealed_bytes: the init segment is durable
+fragment       recording, seq, start_us, start_utc, duration_us, pictures, audio_frames, plain, plain_bytes, sealed,
+               sealed_bytes: the fragment is promised
+mark           recording (BWC-POL-18)
+mute, unmute   recording, cause (BWC-POL-17)
+reason         recording, code: the wearer's answer, or "not-given" (BWC-POL-04)
+drop           recording, after (fragment, -1: before the first), pictures, duration_us, cause: seen, and not kept
+end            recording, manifest_sha256, cause
+unattested     recording, name, sealed (SHA-256 of the file as found): a file without a leaf, set aside at boot
+torn           bytes_sha256, bytes, unattested_leaves: a ledger tail without a good signature, set aside at boot
+fault          port, reason
+recovered      port
+gap            from_us (microseconds since 1970 UTC), duration_us, cause: undocked and not able to record at once
+clock          offset_us (new minus old wall time), source, new_trust: written before the clock is stepped
+power          event, percent
+policy         profile, version, sha256: taken into force
+dock, undock   nothing
+offload        size, root: the checkpoint that a dock took
+receipt        recording, receipt_sha256, store
+release        recording: removed from the camera, after its receipt
+shutdown       nothing: the last leaf of a clean run
+=============  =======================================================================================================
+
+Invariants: ``Entry.from_bytes(leaf).to_bytes() == leaf`` for every leaf that is accepted; nothing personal is a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from firmware.errors import FormatError
+from firmware.evidence import fields as f
+from firmware.evidence import jcs
+from firmware.timebase import Timestamp, Trust, format_utc
+
+LAYER = "ledger entry"
+MAX_LEAF_BYTES = 4096
+_MAX_TEXT = 200
+
+_any_integer = f.integer(-f.MAX_INTEGER)
+_text = f.text(_MAX_TEXT)
+_sealed_object: dict[str, f.Check] = {"plain": f.digest, "plain_bytes": f.integer(1), "sealed": f.digest, "sealed_bytes": f.integer(1)}
+_recording: dict[str, f.Check] = {"recording": f.name}
+
+KINDS: Mapping[str, dict[str, f.Check]] = {
+    "boot": {
+        "counter": f.integer(),
+        "firmware": _text,
+        "firmware_sha256": f.digest,
+        "backend": _text,
+        "key_protection": f.one_of("file", "tpm", "pkcs11", "simulated"),
+        "key_sha256": f.digest,
+        "policy_sha256": f.digest,
+        "previous": f.one_of("first", "clean", "power-loss", "crash"),
+        "down_us": f.nullable(f.integer()),
+    },
+    "ready": {},
+    "sleep": {},
+    "wake": {},
+    "begin": {**_recording, "begin_sha256": f.digest, "cause": f.token},
+    "init": {**_recording, **_sealed_object},
+    "fragment": {
+        **_recording,
+        "seq": f.integer(),
+        "start_us": f.integer(),
+        "start_utc": f.utc,
+        "duration_us": f.integer(),
+        "pictures": f.integer(),
+        "audio_frames": f.integer(),
+        **_sealed_object,
+    },
+    "mark": _recording,
+    "mute": {**_recording, "cause": f.token},
+    "unmute": {**_recording, "cause": f.token},
+    "reason": {**_recording, "code": f.token},
+    "drop": {**_recording, "after": f.integer(-1), "pictures": f.integer(), "duration_us": f.integer(), "cause": f.token},
+    "end": {**_recording, "manifest_sha256": f.digest, "cause": f.token},
+    "unattested": {"recording": _text, "name": _text, "sealed": f.digest},
+    "torn": {"bytes_sha256": f.digest, "bytes": f.integer(), "unattested_leaves": f.integer()},
+    "fault": {"port": f.token, "reason": _text},
+    "recovered": {"port": f.token},
+    "gap": {"from_us": _any_integer, "duration_us": f.integer(), "cause": f.token},
+    "clock": {"offset_us": _any_integer, "source": f.token, "new_trust": f.one_of("unset", "rtc", "synced")},
+    "power": {"event": f.token, "percent": f.integer(0, 100)},
+    "policy": {"profile": _text, "version": f.integer(), "sha256": f.digest},
+    "dock": {},
+    "undock": {},
+    "offload": {"size": f.integer(), "root": f.digest},
+    "receipt": {**_recording, "receipt_sha256": f.digest, "store": _text},
+    "release": _recording,
+    "shutdown": {},
+}
+_HEAD: dict[str, f.Check] = {
+    "n": f.integer(),
+    "type": f.one_of(*KINDS),
+    "boot": f.integer(),
+    "boottime_us": f.integer(),
+    "utc": f.utc_ns,
+    "trust": f.one_of(*(one.value for one in Trust)),
+}
+_CHECKS = {kind: {**_HEAD, **fields} for kind, fields in KINDS.items()}
+_TRUST = {one.value: one for one in Trust}
+_FREE_TEXT = {kind: [name for name, check in fields.items() if check is _text] for kind, fields in KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One leaf. ``time`` has microseconds when read back; ``uncertainty_ns`` is not kept."""
+
+    n: int
+    kind: str
+    time: Timestamp
+    boot: int
+    fields: Mapping[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """The leaf: canonical JSON without a newline. ``FormatError`` for an unknown kind, or a field amiss.
+
+        Free text (a fault's reason, a name found on the card) is made printable and cut, so that no text from outside can
+        keep a leaf from being written.
+        """
+        time = self.time
+        head = {
+            "n": self.n,
+            "type": self.kind,
+            "boot": self.boot,
+            "boottime_us": time.boottime_ns // 1000,
+            "utc": format_utc(time.wall_ns),
+            "trust": time.trust.value,
+        }
+        body = {name: printable(text) if name in _FREE_TEXT.get(self.kind, ()) else text for name, text in self.fields.items()}
+        if not head.keys().isdisjoint(body):
+            raise FormatError(LAYER, f"a field of {self.kind!r} has the name of a common one")
+        value = {**head, **body}
+        _read(value)  # what would be refused is not written
+        return jcs.canonical(value)
+
+    @classmethod
+    def from_bytes(cls, leaf: bytes) -> Entry:
+        """``FormatError`` naming the field that does not fit."""
+        value = jcs.parse(leaf, LAYER, MAX_LEAF_BYTES)
+        found = _read(value)
+        time = Timestamp(found["boottime_us"] * 1000, found["utc"], _TRUST[found["trust"]])
+        kind = found["type"]
+        return cls(found["n"], kind, time, found["boot"], {name: found[name] for name in KINDS[kind]})
+
+
+def printable(text: object) -> str:
+    """Text fit for a leaf: what is not printable escaped, at most 200 characters, never empty."""
+    shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text)[:_MAX_TEXT])
+    return shown[:_MAX_TEXT] or "-"
+
+
+def _read(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise FormatError(LAYER, "expected an object")
+    kind = value.get("type")
+    if type(kind) is not str or kind not in _CHECKS:
+        raise FormatError(LAYER, f"type: expected a known kind, got {kind!r:.80}")
+    try:
+        return f.read_fields(_CHECKS[kind], value)
+    except f.Mismatch as error:
+        raise FormatError(LAYER, f"{kind}: {error.sentence()}") from None
