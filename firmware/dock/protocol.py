@@ -142,6 +142,7 @@ class LedgerExtension:
     """Bytes of the log from the dock's mark on (whole batches), and the proof that the old tree is a prefix of the new one.
 
     ``checkpoint`` is the last checkpoint line; with an empty ``log`` it is the camera's latest, for a dock that has seen more.
+    ``chain`` is the camera's signing certificate and its issuer, PEM: what the checkpoint's signature is checked with.
     """
 
     old_size: int
@@ -149,10 +150,12 @@ class LedgerExtension:
     log: bytes
     checkpoint: bytes
     proof: tuple[bytes, ...]
+    chain: bytes
 
     def to_bytes(self) -> bytes:
         return jcs.canonical(
             {
+                "chain": self.chain.decode("ascii"),
                 "checkpoint": self.checkpoint.decode("utf-8"),
                 "log": self.log.decode("utf-8"),
                 "log_offset": self.log_offset,
@@ -163,7 +166,7 @@ class LedgerExtension:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LedgerExtension:
-        fields = Fields.of(data, "ledger extension", ("checkpoint", "log", "log_offset", "old_size", "proof"))
+        fields = Fields.of(data, "ledger extension", ("chain", "checkpoint", "log", "log_offset", "old_size", "proof"))
         proof = fields.array("proof", 128, lambda value: bytes.fromhex(checked(value, "proof", is_sha256)))
         return cls(
             old_size=fields.integer("old_size", 0, MAX_NUMBER),
@@ -171,6 +174,7 @@ class LedgerExtension:
             log=fields.text("log", lambda _: True).encode("utf-8"),
             checkpoint=fields.text("checkpoint", lambda text: len(text) <= 1024).encode("utf-8"),
             proof=proof,
+            chain=fields.text("chain", lambda text: len(text) <= 16384 and text.isascii()).encode("ascii"),
         )
 
 
