@@ -244,6 +244,13 @@ class SimVolume(Volume):
             self._tear(self._root / change.saved, change.saved_durable_bytes)
             (self._root / change.saved).rename(target)
 
+    def close(self) -> None:
+        """Orderly end: everything is durable, as after an unmount."""
+        if self._life.on:
+            self._durable.clear()
+            self._changes.clear()
+            self._clear_limbo()
+
     def _clear_limbo(self) -> None:
         shutil.rmtree(self._root / _LIMBO, ignore_errors=True)
 

@@ -1,0 +1,149 @@
+"""Sensor and encoder of the simulated camera, driven by the world's time line.
+
+Responsible for exposing picture i at start + i/fps exactly (the sensor's grid; jitter only when asked for), for real
+H.264, and for the faults that a scenario orders. Refuses to know who records.
+
+A picture that is lost (a drop, a stall) is lost before the encoder, as on a real sensor: what is delivered decodes. The
+encoder is one picture behind, so the picture after is drawn before its instant; nothing is delivered before its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hal.errors import DeviceFault, HalError
+from hal.interfaces import Camera, CameraSink, Picture, VideoFormat
+from hal.sim.canvas import Canvas
+from hal.sim.encoder import Encoded, H264Encoder
+from hal.sim.source import PictureSource
+from hal.sim.timeline import MS, SECOND, Event
+from hal.sim.world import Life
+
+_LATE_NS = 500 * MS
+"""A real-time line that is later than this loses pictures, as a real sensor would."""
+_COVERED_LUMA = 20
+
+
+class _Take:
+    """From one start to its stop."""
+
+    def __init__(self, life: Life, source: PictureSource, video: VideoFormat, jitter_ns: int) -> None:
+        self._life = life
+        self._source = source
+        self._video = video
+        self._jitter_ns = jitter_ns
+        self._began_ns = life.world.now_ns
+        self._dark = Canvas(video.width, video.height)
+        self._dark.fill(_COVERED_LUMA)
+        self._encoder: H264Encoder | None = None
+        self._next = 0
+        self._pending: set[int] = set()
+        self._ready: dict[int, Encoded] = {}
+        self.bitrate_bps = video.bitrate_bps
+        source.aim(Canvas(video.width, video.height), self._began_ns)
+
+    def instant(self, number: int) -> int:
+        """When picture ``number`` is exposed, world time."""
+        jitter_ns = 0
+        if self._jitter_ns:
+            jitter_ns = self._life.world.rng(f"jitter:{number}").randint(0, self._jitter_ns)
+        return self._began_ns + number * SECOND // self._video.fps + jitter_ns
+
+    def picture(self, number: int) -> Encoded | None:
+        """Picture ``number`` encoded, or ``None`` when it was lost."""
+        while self._next <= number or number in self._pending:
+            if self._next > number + self._video.fps:
+                # Nothing will push this one out: a stall. A stuck encoder is restarted, so the next picture is an IDR.
+                self._flush()
+            else:
+                self._expose()
+        return self._ready.pop(number, None)
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        self.bitrate_bps = bitrate_bps
+        if self._encoder is not None:
+            self._encoder.set_bitrate(bitrate_bps)
+
+    def _expose(self) -> None:
+        number, self._next = self._next, self._next + 1
+        at_ns = self.instant(number)
+        world = self._life.world
+        if world.camera.swallows(at_ns) or (world.realtime and world.now_ns - at_ns > _LATE_NS):
+            return
+        seen = self._dark.planes if world.lens_covered else self._source.look(at_ns, self._life.reading(at_ns).wall_ns, number)
+        if self._encoder is None:
+            self._encoder = H264Encoder(self._video)
+            self._encoder.set_bitrate(self.bitrate_bps)
+        self._pending.add(number)
+        self._take(self._encoder.encode(seen, number))
+
+    def _flush(self) -> None:
+        encoder, self._encoder = self._encoder, None
+        if encoder is not None:
+            self._take(encoder.flush())
+
+    def _take(self, encoded: list[Encoded]) -> None:
+        for each in encoded:
+            self._ready[each.number] = each
+            self._pending.discard(each.number)
+
+
+class SimCamera(Camera):
+    def __init__(self, life: Life, source: PictureSource, jitter_ns: int = 0) -> None:
+        self._life = life
+        self._source = source
+        self._jitter_ns = jitter_ns
+        self._take: _Take | None = None
+        self._next: Event | None = None
+
+    def start(self, video: VideoFormat, sink: CameraSink) -> None:
+        self._life.check()
+        if self._take is not None:
+            raise HalError("the camera is running; stop it first")
+        faults = self._life.world.camera
+        if faults.failing_starts:
+            faults.failing_starts -= 1
+            raise DeviceFault("simulated camera: does not start")
+        if not 1 <= video.fps <= 120 or video.gop_pictures < 1 or video.bitrate_bps < 10_000:
+            raise HalError(f"the camera cannot deliver {video!r}")
+        self._take = _Take(self._life, self._source, video, self._jitter_ns)
+        self._schedule(self._take, 0, sink)
+
+    def stop(self) -> None:
+        self._take = None
+        if self._next is not None:
+            self._next.cancel()
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        self._life.check()
+        if bitrate_bps < 10_000:
+            raise HalError(f"the camera cannot deliver {bitrate_bps!r} bit/s")
+        if self._take is not None:
+            self._take.set_bitrate(bitrate_bps)
+
+    def describe(self) -> Mapping[str, str]:
+        return {"sensor": f"simulated: {self._source.describe()}", "encoder": "libx264", "profile": "High"}
+
+    def close(self) -> None:
+        self.stop()
+        self._source.close()
+
+    def _schedule(self, take: _Take, number: int, sink: CameraSink) -> None:
+        self._next = self._life.at(take.instant(number), lambda: self._deliver(take, number, sink))
+
+    def _deliver(self, take: _Take, number: int, sink: CameraSink) -> None:
+        faults = self._life.world.camera
+        if faults.reason:
+            self.stop()
+            reason, faults.reason = faults.reason, ""
+            sink.camera_fault(reason)
+            return
+        try:
+            encoded = take.picture(number)
+        except DeviceFault as error:
+            self.stop()
+            sink.camera_fault(str(error))
+            return
+        self._schedule(take, number + 1, sink)
+        if encoded is not None:
+            sink.picture(Picture(encoded.data, encoded.keyframe, self._life.reading(take.instant(number))))

@@ -1,0 +1,127 @@
+"""What the simulated microphone hears: the file's sound track, or a street that is made of noise.
+
+Responsible for mono samples at one rate for any stretch of world time. Refuses to know who listens.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.errors import HalUnavailable
+from hal.sim.source import open_container
+
+SAMPLE_RATE = 48_000
+_NS = 1_000_000_000
+_NOISE_S = 10
+Samples = NDArray[np.float32]
+
+
+class SoundSource(ABC):
+    """``listen_from`` comes before the first :meth:`take`, and again after every pause."""
+
+    @abstractmethod
+    def listen_from(self, at_ns: int) -> None: ...
+
+    @abstractmethod
+    def take(self, count: int) -> Samples:
+        """The next ``count`` samples, -1 to 1."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class StreetNoise(SoundSource):
+    """Traffic rumble that swells, and two quiet tones (440 and 660 Hz) in turn, a second each: an ear finds its place."""
+
+    def __init__(self, seed: int) -> None:
+        count = SAMPLE_RATE * _NOISE_S
+        white = np.random.default_rng(seed).standard_normal(count)
+        spectrum = np.fft.rfft(white) / (1 + np.fft.rfftfreq(count, 1 / SAMPLE_RATE) / 120)
+        rumble = np.fft.irfft(spectrum, count)
+        seconds = np.arange(count) / SAMPLE_RATE
+        swell = 0.6 + 0.4 * np.sin(2 * np.pi * seconds / _NOISE_S)
+        tone = np.sin(2 * np.pi * np.where(seconds % 2 < 1, 440, 660) * seconds)
+        self._loop: Samples = (rumble / np.abs(rumble).max() * swell * 0.35 + tone * 0.05).astype(np.float32)
+        self._place = 0
+
+    def listen_from(self, at_ns: int) -> None:
+        self._place = at_ns * SAMPLE_RATE // _NS
+
+    def take(self, count: int) -> Samples:
+        place, self._place = self._place % len(self._loop), self._place + count
+        return np.take(self._loop, np.arange(place, place + count), mode="wrap")
+
+    def close(self) -> None:
+        return
+
+
+class FileSound(SoundSource):
+    """The first sound track of a file, looped at the file's length so that it stays with the picture."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with open_container(path, "audio") as container:
+            self._length = round((container.duration or 0) * SAMPLE_RATE / 1e6)
+        self._place = 0
+        self._parts = self._decode()
+        self._rest: Samples = np.zeros(0, np.float32)
+
+    def listen_from(self, at_ns: int) -> None:
+        self._rewind()
+        place = at_ns * SAMPLE_RATE // _NS
+        self._skip(place % self._length if self._length else 0)
+
+    def take(self, count: int) -> Samples:
+        while len(self._rest) < count:
+            part = next(self._parts, None)
+            if part is None:
+                self._pad()
+                self._parts = self._decode()
+            else:
+                self._rest = np.concatenate((self._rest, part))
+                self._place += len(part)
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return taken
+
+    def close(self) -> None:
+        self._parts = iter(())
+
+    def _skip(self, count: int) -> None:
+        while count > 0:
+            step = min(count, SAMPLE_RATE)
+            self.take(step)
+            count -= step
+
+    def _pad(self) -> None:
+        """Silence up to the file's length (at least one second, or an empty track would loop for ever)."""
+        missing = max(self._length - self._place, SAMPLE_RATE if self._place == 0 else 0)
+        self._rest = np.concatenate((self._rest, np.zeros(missing, np.float32)))
+        self._place = 0
+
+    def _rewind(self) -> None:
+        self._parts, self._place, self._rest = self._decode(), 0, np.zeros(0, np.float32)
+
+    def _decode(self) -> Iterator[Samples]:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        with open_container(self._path, "audio") as container:
+            try:
+                for frame in container.decode(audio=0):
+                    for part in resampler.resample(frame):
+                        yield np.asarray(part.to_ndarray(), np.float32).reshape(-1)
+            except av.FFmpegError:
+                return
+
+
+def open_sound(source: str | None, seed: int) -> SoundSource:
+    """The file's sound where it has one, else the street's."""
+    if source is None or source.startswith("/dev/"):
+        return StreetNoise(seed)
+    try:
+        return FileSound(source)
+    except HalUnavailable:
+        return StreetNoise(seed)
