@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from firmware.machine.states import Battery
 from firmware.policy.model import Battery as BatteryRules
+from firmware.policy.model import Policy
 
+AUDIO_BPS = 128_000
+"""More than any AAC track of ours takes: an estimate of room errs on the safe side."""
 HYSTERESIS_PERCENT = 3
 """A level is left only this many percent above the threshold that entered it."""
 
@@ -21,11 +24,10 @@ def battery_level(now: Battery, percent: int, rules: BatteryRules) -> Battery:
     return Battery.OK
 
 
-def minutes_left(free_bytes: int, reserve_bytes: int, bits_per_second: int) -> int:
-    """Whole recording minutes that fit above the reserve (BWC-POL-23); ``bits_per_second`` is video and audio together."""
-    if bits_per_second <= 0:
-        raise ValueError(f"expected a positive bit rate, got {bits_per_second!r}")
-    return max(0, free_bytes - reserve_bytes) * 8 // bits_per_second // 60
+def minutes_left(room_bytes: int, policy: Policy) -> int:
+    """Whole recording minutes that fit into ``room_bytes``, what is free above the policy's reserve (BWC-POL-23)."""
+    bits_per_second = policy.video.bitrate_bps + (AUDIO_BPS if policy.audio.enabled else 0)
+    return max(0, room_bytes) * 8 // bits_per_second // 60
 
 
 def room_warning(minutes: int, first: int, last: int) -> int:

@@ -39,7 +39,7 @@ def step(model: Model, event: ev.Event) -> tuple[Model, tuple[do.Effect, ...]]:
     for one in made:
         model, more = _take(model, one, event.at)
         calls = (*calls, *more)
-    return _show(model, calls)
+    return _show(*_hold_back(model, calls))
 
 
 _FINGERS = {TimerName.RECORD_HOLD: Button.RECORD, TimerName.FUNCTION_HOLD: Button.FUNCTION}
@@ -81,6 +81,18 @@ def _take(model: Model, event: ev.TableEvent, now: Timestamp) -> tuple[Model, tu
         acted = replace(acted, state=row.to)
     followed, more = follow(model, acted, _instant(event, now))
     return followed, (*calls, *more)
+
+
+def _hold_back(model: Model, calls: tuple[Call, ...]) -> tuple[Model, tuple[Call, ...]]:
+    """Keep entries made while booting until the boot entry, the first of a run, is given; then give them after it."""
+    writes = tuple(call for call in calls if isinstance(call, do.Write))
+    if model.state is State.BOOTING:
+        rest = tuple(call for call in calls if not isinstance(call, do.Write))
+        return replace(model, held_back=(*model.held_back, *writes)), rest
+    if not model.held_back:
+        return model, calls
+    place = 1 if writes and writes[0].kind == "boot" and calls[0] is writes[0] else 0
+    return replace(model, held_back=()), (*calls[:place], *model.held_back, *calls[place:])
 
 
 def _instant(event: ev.TableEvent, now: Timestamp) -> Timestamp:

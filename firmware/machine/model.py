@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from firmware.machine.effects import Write
 from firmware.machine.gaps import GapCause, OpenGap
 from firmware.machine.gestures import Finger
 from firmware.machine.indicators import Lamp
@@ -57,17 +58,28 @@ class Model:
     split_ns: int | None = None
     """Deadlines in boot time; ``None``: no such timer."""
     shown: tuple[Lamp, Lamp] | None = None
+    held_back: tuple[Write, ...] = ()
+    """Entries of what happened while booting; the boot entry goes before them."""
 
     @property
     def blocked(self) -> bool:
         """Something that a recording needs has failed."""
         return any(port.blocking for port in self.faults)
 
+    def has_fault(self, port: Port) -> bool:
+        """``port`` has failed and not recovered."""
+        return port in self.faults
 
-def initial(policy: Policy, at: Timestamp, docked: bool = False) -> Model:
-    """The machine at power-on or at the daemon's start; ``docked`` as sensed then."""
+
+def initial(policy: Policy, at: Timestamp, *, docked: bool = False, camera_on: bool = False) -> Model:
+    """The machine at power-on or at the daemon's start.
+
+    ``docked``: in the dock since before ``at``; else a ``Docked`` event says so later. ``camera_on``: the daemon started the
+    camera before anything else, so that the pre-event buffer fills while it boots; the machine will not start it again.
+    """
     gap = None if docked else OpenGap(GapCause.BOOT, at)
-    return Model(policy, at, docked=docked, clock_unset=at.trust is Trust.UNSET, gap=gap)
+    since = at if camera_on else None
+    return Model(policy, at, docked=docked, clock_unset=at.trust is Trust.UNSET, gap=gap, camera_on=camera_on, camera_since=since)
 
 
 def resting(model: Model) -> State:
