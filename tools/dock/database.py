@@ -23,7 +23,8 @@ from firmware.evidence import jcs
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cameras (
     serial TEXT PRIMARY KEY, firmware TEXT NOT NULL DEFAULT '', boot INTEGER NOT NULL DEFAULT 0, seen_ns INTEGER NOT NULL DEFAULT 0,
-    size INTEGER NOT NULL DEFAULT 0, root TEXT NOT NULL DEFAULT '', log_bytes INTEGER NOT NULL DEFAULT 0, chain BLOB NOT NULL DEFAULT x'',
+    size INTEGER NOT NULL DEFAULT 0, root TEXT NOT NULL DEFAULT '', log_bytes INTEGER NOT NULL DEFAULT 0,
+    edge BLOB NOT NULL DEFAULT x'', chain BLOB NOT NULL DEFAULT x'',
     note TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS offers (
     serial TEXT, recording TEXT, manifest TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
@@ -49,9 +50,11 @@ _NO_ROW = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class KnownLedger:
-    """A camera's high-water mark, the signing certificates (PEM) it was first seen with, and the cosigned checkpoint."""
+    """A camera's high-water mark, the right edge of its tree (from which it goes on), the signing certificates (PEM) that it was
+    first seen with, and the cosigned checkpoint."""
 
     mark: LedgerMark
+    edge: tuple[bytes, ...]
     chain: bytes
     note: str
 
@@ -148,18 +151,20 @@ class Database:
 
     def ledger(self, serial: str) -> KnownLedger:
         """The high-water mark; that of an empty tree for a camera never seen."""
-        rows = self._rows("SELECT size, root, log_bytes, chain, note FROM cameras WHERE serial = ?", serial)
-        size, root, log_bytes, chain, note = rows[0] if rows else (0, "", 0, b"", "")
+        rows = self._rows("SELECT size, root, log_bytes, edge, chain, note FROM cameras WHERE serial = ?", serial)
+        size, root, log_bytes, edge, chain, note = rows[0] if rows else (0, "", 0, b"", b"", "")
         mark = LedgerMark(size, root or hashlib.sha256(b"").hexdigest(), log_bytes)
-        return KnownLedger(mark, bytes(chain), note)
+        return KnownLedger(mark, tuple(edge[at : at + 32] for at in range(0, len(edge), 32)), bytes(chain), note)
 
     def advance_ledger(self, serial: str, known: KnownLedger, leaves: Sequence[LeafRow]) -> None:
         """Move the high-water mark and index the new leaves, in one transaction (D4)."""
-        values = (known.mark.size, known.mark.root, known.mark.log_bytes, known.chain, known.note, serial)
+        mark = known.mark
+        values = (mark.size, mark.root, mark.log_bytes, b"".join(known.edge), known.chain, known.note, serial)
         rows = [(serial, row.leaf, row.recording, row.kind, row.seq, row.hash) for row in leaves]
         with self.transaction() as sql:
             sql.execute("INSERT OR IGNORE INTO cameras (serial) VALUES (?)", (serial,))
-            sql.execute("UPDATE cameras SET size = ?, root = ?, log_bytes = ?, chain = ?, note = ? WHERE serial = ?", values)
+            query = "UPDATE cameras SET size = ?, root = ?, log_bytes = ?, edge = ?, chain = ?, note = ? WHERE serial = ?"
+            sql.execute(query, values)
             sql.executemany("INSERT INTO leaves (serial, leaf, recording, kind, seq, hash) VALUES (?, ?, ?, ?, ?, ?)", rows)
             self.log("ledger", serial, size=known.mark.size, root=known.mark.root)
 
