@@ -14,11 +14,12 @@ from typing import Any
 from firmware.machine import effects as do
 from firmware.machine import events as ev
 from firmware.machine.gaps import GapCause, gap_entry
+from firmware.machine.guards import exhausted
 from firmware.machine.health import battery_level, room_warning
 from firmware.machine.indicators import CueName
 from firmware.machine.model import Model, Owed
 from firmware.machine.states import Battery, Cause, Port, State
-from firmware.timebase import Trust
+from firmware.timebase import Timestamp, Trust
 
 Call = do.Effect | CueName
 """An effect, or a cue: of the cues of one step only the most urgent is played."""
@@ -43,15 +44,23 @@ def boot(model: Model, event: ev.Booted) -> Acted:
         if event.down_ns > 0:
             calls.append(gap_entry(GapCause.OFF, event.down_ns, model.started_at))
     unset = event.at.trust is Trust.UNSET
-    calls += [CueName.CLOCK_UNSET] if unset else []
-    if model.blocked or model.full:
-        calls.append(CueName.FAULT if model.blocked else CueName.FULL)
-    halt = "low-battery" if model.battery is Battery.CRITICAL else ""
-    model = replace(model, clock_unset=unset, halt_reason=halt)
-    if model.full and not model.blocked and model.owed is not None:
-        calls.append(_refused(model, event))
-        model = replace(model, owed=None)
-    return model, (do.Write("boot", event.at, fields), *calls)
+    halt = "low-battery" if exhausted(model, event) else ""
+    model, answer = _answer_owed(replace(model, clock_unset=unset, halt_reason=halt))
+    return model, (do.Write("boot", event.at, fields), *calls, *answer, *([CueName.CLOCK_UNSET] if unset else []))
+
+
+def _answer_owed(model: Model) -> Acted:
+    """Say at the end of a boot that recording is not possible; what was pressed for is owed only through a fault."""
+    if model.halt_reason:
+        why, cue = "the battery was empty", CueName.CRITICAL_BATTERY
+    elif model.blocked:
+        why, cue = _NOT_WORKING, CueName.FAULT
+    elif model.full:
+        why, cue = _NO_ROOM, CueName.FULL
+    else:
+        return model, ()
+    calls = (_refused(model, model.owed.at, why),) if model.owed else ()
+    return replace(model, owed=model.owed if model.blocked else None), (*calls, cue)
 
 
 # Presses.
@@ -64,20 +73,22 @@ def owe(model: Model, event: ev.DoublePressed) -> Acted:
 
 def alarm(model: Model, event: ev.DoublePressed) -> Acted:
     """Answer a press that cannot be obeyed: felt, heard and written; try the camera again (BWC-POL-01, -47)."""
-    calls: tuple[Call, ...] = (_refused(model, event), CueName.FULL if model.state is State.FULL else CueName.FAULT)
     if model.state is State.FULL:
-        return model, calls
+        return model, (_refused(model, event.at, _NO_ROOM), CueName.FULL)
+    calls: tuple[Call, ...] = (_refused(model, event.at, _NOT_WORKING), CueName.FAULT)
     model = replace(model, owed=model.owed or Owed(Cause.BUTTON, event.at), asleep=False)
     if Port.CAMERA not in model.faults:
         return model, calls
     return replace(model, camera_on=True, camera_since=event.at), (*calls, do.StartCamera())
 
 
-def _refused(model: Model, event: ev.DoublePressed | ev.Booted) -> do.Write:
-    at = model.owed.at if isinstance(event, ev.Booted) and model.owed else event.at
+_NOT_WORKING = "it did not work"
+_NO_ROOM = "the store was full"
+
+
+def _refused(model: Model, at: Timestamp, why: str) -> do.Write:
     port = next((port for port in Port if port.blocking and port in model.faults), Port.STORAGE)
-    reason = "recording asked for while " + ("not working" if model.blocked else "full")
-    return do.Write("fault", at, {"port": port.value, "reason": reason})
+    return do.Write("fault", at, {"port": port.value, "reason": f"recording asked for while {why}"})
 
 
 def withdraw(model: Model, event: ev.Held) -> Acted:
