@@ -125,6 +125,8 @@ def _video_trak(video: VideoTrack) -> bytes:
 
 def _avcc(video: VideoTrack) -> bytes:
     sps = parse_sps(video.sps)
+    if video.timescale != VIDEO_TIMESCALE:
+        raise FormatError(LAYER, f"expected a timescale of {VIDEO_TIMESCALE}, got {video.timescale!r}")
     if (sps.width, sps.height) != (video.width, video.height):
         raise FormatError(LAYER, f"expected {sps.width}x{sps.height} as in the SPS, got {video.width}x{video.height}")
     if not 0 < len(video.pps) <= 0xFFFF or video.pps[0] & 0x1F != PPS:
@@ -163,13 +165,13 @@ class Fragmenter:
         self._audio = audio
         self._parameter_sets: tuple[bytes, bytes] | None = None
         self._end_tick = 0
-        self._audio_next = -1
+        self._audio_next: int | None = None
         self._audio_floor = 0
 
     def fragment(self, seq: int, gop: Gop) -> bytes:
         """``styp prft moof mdat`` of one GOP; ``seq`` (from 0) becomes the moof's sequence number.
 
-        Audio is written when the recording has an audio track; units that begin before the recording are left out.
+        Audio is written when the recording has an audio track, every unit of the GOP.
         FormatError when ``gop`` lies before the fragment before it, or its parameter sets are not the recording's.
         """
         if not 0 <= seq <= _U32:
@@ -178,11 +180,12 @@ class Fragmenter:
         ticks = self._picture_ticks(gop)
         samples = [_sample(unit.nals, with_sets=unit.keyframe) for unit in gop.units]
         video_sizes = [sum(map(len, sample)) for sample in samples]
-        sounds, sound_ticks = self._place_audio(gop.audio) if self._audio else ([], [])
-        moof = _moof(seq, gop.continues, ticks, video_sizes, sound_ticks, [len(sound.data) for sound in sounds])
-        mdat_bytes = 8 + sum(video_sizes) + sum(len(sound.data) for sound in sounds)
+        sounds = [sound.data for sound in gop.audio] if self._audio else []
+        sound_ticks = self._place_audio(gop.audio) if self._audio else []
+        moof = _moof(seq, gop.continues, ticks, video_sizes, sound_ticks, list(map(len, sounds)))
+        mdat_bytes = 8 + sum(video_sizes) + sum(map(len, sounds))
         head = (_STYP, _prft(gop.start.wall_ns, ticks[0]), moof, struct.pack(">I4s", mdat_bytes, b"mdat"))
-        return b"".join(chain(head, chain.from_iterable(samples), (sound.data for sound in sounds)))
+        return b"".join(chain(head, chain.from_iterable(samples), sounds))
 
     def _check_parameter_sets(self, gop: Gop) -> None:
         if gop.continues:
@@ -213,29 +216,26 @@ class Fragmenter:
         self._end_tick = ticks[-1] if gop.end is not None else ticks[-2] + 1
         return ticks
 
-    def _place_audio(self, audio: tuple[AudioUnit, ...]) -> tuple[list[AudioUnit], list[int]]:
-        """The units to write and their decode times, the end of the last one included."""
+    def _place_audio(self, audio: tuple[AudioUnit, ...]) -> list[int]:
+        """Decode times of the units and the end of the last one, in samples; empty without units."""
         assert self._audio is not None
         rate = self._audio.sample_rate
         tolerance = AUDIO_DRIFT_NS * rate // _NS
-        sounds: list[AudioUnit] = []
         ticks: list[int] = []
         for sound in audio:
+            position = self._audio_next
             captured = ((sound.time.boottime_ns - self._origin_ns) * rate + _NS // 2) // _NS
-            if captured < 0:
-                continue
-            if self._audio_next < 0 or abs(captured - self._audio_next) > tolerance:
-                # Never behind the beginning of the unit before: decode times must not go back.
-                self._audio_next = max(captured, self._audio_floor)
-            sounds.append(sound)
-            ticks.append(self._audio_next)
-            self._audio_floor = self._audio_next + 1
-            self._audio_next += AUDIO_FRAME_SAMPLES
+            if position is None or abs(captured - position) > tolerance:
+                position = captured
+            # Decode times neither go back nor begin before the recording: a unit that does is shortened, never left out.
+            ticks.append(max(position, self._audio_floor))
+            self._audio_floor = ticks[-1] + 1
+            self._audio_next = position + AUDIO_FRAME_SAMPLES
         if ticks:
-            ticks.append(self._audio_next)
+            ticks.append(max(self._audio_next or 0, self._audio_floor))
         if any(after - before > _U32 for before, after in pairwise(ticks)):
             raise FormatError(LAYER, "expected audio without holes of hours")
-        return sounds, ticks
+        return ticks
 
 
 def _sample(nals: tuple[bytes, ...], *, with_sets: bool) -> list[bytes]:

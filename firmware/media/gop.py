@@ -142,6 +142,10 @@ class GopAssembler:
         """Close what is open: the stream ends, or is interrupted, here. The next picture must be an IDR."""
         return self._close(None, partial=False) if self._units else None
 
+    def snapshot(self) -> Gop | None:
+        """What is open, as a GOP that ends here; it stays open (a recording stops, the camera goes on)."""
+        return self._cut(None, partial=False) if self._units else None
+
     def discard_audio(self) -> None:
         """Forget the audio of the open GOP (mute, BWC-POL-17; start of a recording, BWC-POL-10)."""
         self._audio.clear()
@@ -154,10 +158,13 @@ class GopAssembler:
         )
 
     def _close(self, end: Timestamp | None, *, partial: bool) -> Gop:
-        # Audio of the same instants as the pictures; what was captured after ``end`` goes with the next GOP.
-        audio = tuple(sound for sound in self._audio if end is None or sound.time.boottime_ns < end.boottime_ns)
-        gop = Gop(tuple(self._units), audio, end, self._size_bytes + sum(len(sound.data) for sound in audio), partial)
+        gop = self._cut(end, partial=partial)
         self._units.clear()
-        del self._audio[: len(audio)]
+        del self._audio[: len(gop.audio)]
         self._size_bytes = 0
         return gop
+
+    def _cut(self, end: Timestamp | None, *, partial: bool) -> Gop:
+        # Audio of the same instants as the pictures; what was captured after ``end`` goes with the next GOP.
+        audio = tuple(sound for sound in self._audio if end is None or sound.time.boottime_ns < end.boottime_ns)
+        return Gop(tuple(self._units), audio, end, self._size_bytes + sum(len(sound.data) for sound in audio), partial)
