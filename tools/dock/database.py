@@ -247,6 +247,10 @@ class Database:
         rows = self._rows(query, serial, recording)
         return (rows[0][0], SignedReceipt(rows[0][1], rows[0][2])) if rows else None
 
+    def receipt_count(self) -> int:
+        """How many receipts this store gave: the number of the next one."""
+        return int(self._rows("SELECT COUNT(*) FROM receipts")[0][0])
+
     def keep_receipt(self, serial: str, recording: str, manifest: str, signed: SignedReceipt) -> None:
         """Make a receipt durable (D3), once: the first one stands. The recording is stored from here on."""
         with self.transaction() as sql:

@@ -87,6 +87,7 @@ def publish_directory(final: Path, files: Mapping[str, Path], extra: Mapping[str
     make_directory(temporary)
     for name, source in files.items():
         os.link(source, temporary / name, follow_symlinks=False)
+        (temporary / name).chmod(0o440)
     for name, data in extra.items():
         write_file(temporary / name, data)
     sync_directory(temporary)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from firmware.custody.note import is_key_name
 from firmware.errors import UnavailableError, UsageError
 from firmware.evidence import pki
 from tools.dock.commit import Committer, Store
@@ -48,6 +49,8 @@ class Station:
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Raises UnavailableError or UsageError that names the file or the address."""
+        if not is_key_name(config.site):
+            raise UsageError(f"expected a site name without spaces and '+', got {config.site!r}", remedy="correct 'site' in dock.toml")
         loaded = _load(config)
         layout = Layout(config.store)
         layout.prepare()
