@@ -8,6 +8,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 export SOURCE
 PYTHON := .venv/bin/python
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -22,7 +23,7 @@ test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it
 
 bench: ## CPU and memory of the evidence path against ffmpeg and age; writes bench.json
 	@.ci/bootstrap test
-	@$(PYTHON) -P -m tests.bench
+	@$(PYTHON) tests/bench $(BENCH_ARGS)
 
 lint: ## style, types and import rules
 	@.ci/bootstrap demo

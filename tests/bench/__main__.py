@@ -1,0 +1,173 @@
+"""``make bench``: what the evidence path costs, against the plainest pipeline that seals a stream.
+
+Ours, after the encoder: pre-event buffer, media signing, fragments, hashing, sealing to two recipients, durable writes, ledger with
+signatures, signed manifest. The peer's, on the same stream in the same run: ``ffmpeg -c copy`` into fragmented MP4, piped through
+``age -r`` into a file; it neither signs nor hashes nor syncs. Both as whole processes, start-up included, in alternating rounds; the
+median counts. Results go into ``bench.json``: name → {value, unit, peer, peer_value, ratio, aim}.
+
+Options: ``--rounds N``, ``--minutes N`` of footage a round, ``--profile FILE`` (one run of ours under cProfile, nothing else).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pstats
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from footage import FPS, Footage, access_units, footage
+from rich.console import Console
+from rich.table import Table
+
+from hal.interfaces import KeyProtection
+from tools.provision import CameraOrder, make_agency, make_camera
+
+ROOT = Path(__file__).resolve().parents[2]
+PRESS_S = 31
+"""Activation comes when the pre-event buffer has been full for a second."""
+POLICY_LINES = {"width": "1920", "height": "1080", "bitrate_bps": "8000000"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measured run. ``cpu_s`` is user and system time of all its processes."""
+
+    cpu_s: float
+    output: bytes
+
+
+def run(*pipeline: Sequence[str | Path]) -> Run:
+    """Run commands joined by pipes, each reaped by wait4; the last one's output is kept."""
+    processes: list[subprocess.Popen[bytes]] = []
+    for command in pipeline:
+        source = processes[-1].stdout if processes else subprocess.DEVNULL
+        processes.append(subprocess.Popen([str(part) for part in command], stdin=source, stdout=subprocess.PIPE))
+        if processes[:-1]:
+            assert processes[-2].stdout is not None
+            processes[-2].stdout.close()
+    assert processes[-1].stdout is not None
+    output = processes[-1].stdout.read()
+    cpu_s = 0.0
+    for process in processes:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            sys.exit(f"bench: {process.args[0]!r} ended with {process.returncode}")  # type: ignore[index]
+        cpu_s += usage.ru_utime + usage.ru_stime
+    processes[-1].stdout.close()
+    return Run(cpu_s, output)
+
+
+class Bench:
+    """One stream, one camera, one peer."""
+
+    def __init__(self, directory: Path, minutes: int) -> None:
+        self._directory = directory
+        self._minutes = minutes
+        self._footage: Footage = footage(ROOT / ".cache/bench")
+        self._spans = access_units(self._footage.annexb)
+        index = [(span.offset, span.size, span.keyframe) for span in self._spans]
+        self._footage.annexb.with_suffix(".json").write_text(json.dumps(index))
+        self._agency = make_agency(directory / "agency", "Bench")
+        self._policy = self._make_policy()
+        identity = directory / "peer.key"
+        subprocess.run(["age-keygen", "-o", identity], capture_output=True, check=True)
+        self._recipient = subprocess.run(["age-keygen", "-y", identity], capture_output=True, text=True, check=True).stdout.strip()
+
+    def peer(self) -> float:
+        """CPU seconds per minute of footage."""
+        target = self._directory / "peer.age"
+        fragmented = "frag_keyframe+empty_moov+default_base_moof"
+        copy = ("ffmpeg", "-v", "error", "-nostdin", "-stream_loop", str(self._minutes - 1), "-i", self._footage.mp4, "-c", "copy")
+        done = run((*copy, "-movflags", fragmented, "-f", "mp4", "-"), ("age", "-r", self._recipient, "-o", target))
+        if target.stat().st_size < self._minutes * self._footage.mp4.stat().st_size * 0.99:
+            sys.exit("bench: the peer's file is shorter than the footage")
+        target.unlink()
+        return done.cpu_s / self._minutes
+
+    def ours(self, profile: str = "") -> tuple[float, float]:
+        """CPU seconds per minute of footage, and peak memory over the pre-event buffer in MB."""
+        camera = self._directory / "camera"
+        order = CameraOrder("BENCH-1", "oathcam", "", str(self._policy), "sim", KeyProtection.SIMULATED)
+        make_camera(camera, self._agency, order)
+        script = Path(__file__).with_name("ours.py")
+        done = run((sys.executable, script, camera, self._footage.annexb, str(self._minutes), str(PRESS_S), *filter(None, [profile])))
+        buffered = self._check(camera)
+        shutil.rmtree(camera)
+        return done.cpu_s / self._minutes, (json.loads(done.output)["peak_rss_bytes"] - buffered) / 1e6
+
+    def _check(self, camera: Path) -> int:
+        """A path that lost a picture was not measured. Returns the bytes that the buffer held at activation."""
+        (manifest,) = (camera / "card/vault").glob("*/manifest.json")
+        facts: dict[str, Any] = json.loads(manifest.read_text())
+        kept = sum(fragment["pictures"] for fragment in facts["fragments"])
+        before = facts["pre_event"]["fragments"] * FPS
+        skipped = self._minutes * len(self._spans) - kept
+        if facts["gaps"] or before < 29 * FPS or not 0 <= skipped <= 2 * FPS:
+            sys.exit(f"bench: the recording is not whole: {kept} pictures kept, {before} before the press, gaps {facts['gaps']!r}")
+        return sum(span.size for span in self._spans[skipped : skipped + before])
+
+    def _make_policy(self) -> Path:
+        lines = (ROOT / "firmware/policy/profiles/default.toml").read_text().splitlines()
+        path = self._directory / "policy.toml"
+        changed = [f"{name} = {POLICY_LINES[name]}" if (name := line.partition("=")[0].strip()) in POLICY_LINES else line for line in lines]
+        path.write_text("\n".join(changed) + "\n")
+        return path
+
+
+def result(value: float, unit: str, peer: str, peer_value: float | None, aim: float, ratio: float | None = None) -> dict[str, Any]:
+    if peer_value is not None:
+        ratio = round(value / peer_value, 3)
+        peer_value = round(peer_value, 4)
+    return {"value": round(value, 4), "unit": unit, "peer": peer, "peer_value": peer_value, "ratio": ratio, "aim": aim}
+
+
+def show(results: dict[str, dict[str, Any]]) -> None:
+    table = Table("figure", "value", "peer", "ratio", "aim", "reached")
+    for name, row in results.items():
+        reached = (row["value"] if row["ratio"] is None else row["ratio"]) <= row["aim"]
+        peer = f"{row['peer_value']} ({row['peer']})" if row["peer"] else "-"
+        table.add_row(name, f"{row['value']} {row['unit']}", peer, str(row["ratio"] or "-"), f"<= {row['aim']}", "yes" if reached else "no")
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=int, default=10)
+    parser.add_argument("--profile", default="", metavar="FILE")
+    options = parser.parse_args()
+    for program in ("ffmpeg", "ffprobe", "age", "age-keygen"):
+        if shutil.which(program) is None:
+            sys.exit(f"bench: {program} is missing: run .ci/bootstrap test as root, or install it")
+    # On the disk of the checkout, not in memory: a durable write is part of what is measured.
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as directory:
+        bench = Bench(Path(directory), options.minutes)
+        if options.profile:
+            bench.ours(options.profile)
+            pstats.Stats(options.profile).sort_stats("tottime").print_stats(25)
+            return
+        pairs = [(bench.ours(), bench.peer()) for _ in range(options.rounds)]
+    cpu_s = statistics.median(ours[0] for ours, _ in pairs)
+    memory_mb = statistics.median(ours[1] for ours, _ in pairs)
+    peer_s = statistics.median(peer for _, peer in pairs)
+    results = {
+        "evidence_path_cpu": result(cpu_s, "CPU s per minute of 1080p30 at 8 Mbit/s", "ffmpeg -c copy | age -r", peer_s, 1.0),
+        "peak_memory_over_buffer_mb": result(memory_mb, "MB", "", None, 64.0),
+    }
+    (ROOT / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
+    show(results)
+
+
+if __name__ == "__main__":
+    main()
