@@ -1,0 +1,72 @@
+"""``oathcamd``: the composition root of everything that runs on the camera.
+
+``oathcamd run`` is the recorder; ``oathcamd sync`` is the dock-sync process, which has no camera and no signing key. Only here
+is a back-end named. Argument parsing is the standard library's, to keep imports off the way to the first picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from firmware.config import DeviceConfig, load_config
+from firmware.errors import OathcamError, UnavailableError, UsageError
+from hal.errors import HalError, HalUnavailable
+
+DEFAULT_CONFIG = Path("/etc/oathcam/oathcamd.toml")
+
+
+def run(config: DeviceConfig) -> int:
+    """Open the back-end, boot, loop until a signal asks for the end, close in order."""
+    from firmware.boot import boot
+    from hal.backends import open_hal
+
+    options = {**config.hal_options, "volume": str(config.state_directory), "keys": str(config.key_directory)}
+    hal = open_hal(config.backend, options)
+    try:
+        daemon = boot(hal, config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda signum, _frame: daemon.ask_shutdown(signal.Signals(signum).name))
+        try:
+            daemon.run()
+        finally:
+            daemon.close()
+    finally:
+        hal.close()
+    return 0
+
+
+def sync(config: DeviceConfig, host: str, port: int) -> int:
+    """One visit to the dock: offload what is closed, leave receipts in the spool."""
+    from firmware.dock.command import sync_once
+
+    return sync_once(config, host or config.dock_host, port or config.dock_port)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Console script. Exit codes: 0 done, 1 refused or failed, 2 usage, 3 something needed is not there."""
+    parser = argparse.ArgumentParser(prog="oathcamd", description="The Oathcam recorder and its dock-sync process.")
+    parser.add_argument("command", nargs="?", choices=("run", "sync"), default="run")
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="configuration file (default: %(default)s)")
+    parser.add_argument("--dock-host", default="", help="dock to sync with, instead of the configured one")
+    parser.add_argument("--dock-port", type=int, default=0)
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        config = load_config(options.config)
+        code = run(config) if options.command == "run" else sync(config, options.dock_host, options.dock_port)
+    except (OathcamError, HalError) as error:
+        print(f"oathcamd: {error}", file=sys.stderr)  # noqa: T201 - the command's one line of error
+        if getattr(error, "remedy", ""):
+            print(f"  {error.remedy}", file=sys.stderr)  # type: ignore[union-attr] # noqa: T201
+        code = 2 if isinstance(error, UsageError) else 3 if isinstance(error, (UnavailableError, HalUnavailable)) else 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

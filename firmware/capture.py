@@ -1,0 +1,197 @@
+"""Camera and microphone → whole GOPs → pre-event buffer, or the recording.
+
+Responsible for the pre-event rule (house law 1): the buffer holds whole GOPs in RAM only; at activation they are handed on at
+once and live GOPs follow immediately, with no picture missing or doubled at the seam. Refuses to know why a recording starts
+or where it goes.
+
+Threads: :class:`Intake` is called from the devices' threads; :class:`Capture` from the loop only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware.custodian import Custodian, DeviceTrouble
+from firmware.errors import FormatError
+from firmware.media.access_unit import parse_access_unit
+from firmware.media.gop import AudioUnit, Gop, GopAssembler
+from firmware.media.preevent import PreEventBuffer, Shortfall
+from firmware.media.time_sei import insert_time
+from firmware.recorder import BeginOrder
+from firmware.shellclock import stamp
+from firmware.timebase import Timestamp
+from hal.interfaces import AudioFrame, Inbox, Picture
+
+
+@dataclass(frozen=True, slots=True)
+class PicturesDropped:
+    """The inbox was full: pictures that the camera delivered and the loop never saw, up to the next IDR."""
+
+    first: Timestamp
+    count: int
+
+
+class Intake:
+    """The devices' sink: appends to the inbox and returns. When the inbox is full it drops up to the next IDR, counted.
+
+    The pictures of the GOP that did arrive stay: they decode, and a law that threw them away would lose evidence.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._first_dropped: Picture | None = None
+        self._dropped = 0
+
+    def picture(self, picture: Picture) -> None:
+        if self._first_dropped is not None:
+            gap = PicturesDropped(stamp(self._first_dropped.captured), self._dropped)
+            if not (picture.keyframe and self._inbox.put(gap)):
+                self._dropped += 1
+                return
+            self._first_dropped, self._dropped = None, 0
+        if not self._inbox.put(picture):
+            self._first_dropped, self._dropped = picture, 1
+
+    def camera_fault(self, reason: str) -> None:
+        self._inbox.put(DeviceTrouble("camera", reason))
+
+    def audio(self, frame: AudioFrame) -> None:
+        self._inbox.put(frame)  # a lost audio frame shows as a step in the audio track's own times
+
+    def microphone_fault(self, reason: str) -> None:
+        self._inbox.put(DeviceTrouble("microphone", reason))
+
+
+class Capture:
+    """Assembles GOPs and decides, GOP by GOP, whether they wait in RAM or become evidence."""
+
+    def __init__(self, custodian: Custodian, pre_event_ms: int, pre_event_bytes: int, frame_ns: int) -> None:
+        self._custodian = custodian
+        self._assembler = GopAssembler()
+        self._buffer = PreEventBuffer(pre_event_ms * 1_000_000, pre_event_bytes)
+        self._frame_ns = frame_ns
+        self._recording = False
+        self._follows = False
+        self._last: Timestamp | None = None
+        self._waiting_for_idr = True
+        self._refused: tuple[Timestamp, int] | None = None
+        self._split: tuple[BeginOrder, Timestamp, dict[str, object]] | None = None
+
+    @property
+    def last_picture(self) -> Timestamp | None:
+        """Capture time of the newest picture accepted."""
+        return self._last
+
+    @property
+    def pre_event_ms(self) -> int:
+        """Milliseconds of pictures that an activation would find now."""
+        return self._buffer.span_ns // 1_000_000
+
+    def picture(self, picture: Picture) -> None:
+        """Take one picture. A picture that does not parse costs its GOP's rest and is counted (hostile camera)."""
+        time = stamp(picture.captured)
+        if self._waiting_for_idr and not picture.keyframe:
+            self._refuse(time)
+            return
+        try:
+            unit = insert_time(parse_access_unit(picture.data, picture.keyframe, time))
+            gop = self._assembler.push(unit)
+        except FormatError:
+            self._refuse(time)
+            return
+        self._settle_refused(time)
+        self._note_gap(time)
+        self._waiting_for_idr = False
+        self._last = time
+        if gop is not None:
+            self._route(gop)
+
+    def audio(self, frame: AudioFrame) -> None:
+        self._assembler.push_audio(AudioUnit(frame.data, stamp(frame.captured)))
+
+    def dropped(self, gap: PicturesDropped, now: Timestamp) -> None:
+        """Pictures lost before they reached the loop (full inbox)."""
+        self._waiting_for_idr = True
+        if self._recording:
+            self._custodian.submit_drop(gap.first, max(0, now.since(gap.first)) // 1000, gap.count, "queue-full")
+        self._last = None  # accounted for: the step in capture times that follows is this gap
+
+    def start(self, order: BeginOrder, keep_audio: bool) -> None:
+        """Begin a recording: what the buffer holds goes first, the GOP that is open now follows as it closes."""
+        if not keep_audio:
+            self._assembler.discard_audio()
+        self._custodian.submit_begin(order)
+        for gop in self._buffer.take(order.at):
+            self._hand_over(gop)
+        self._recording = True
+        self._custodian.kick()
+
+    def split(self, order: BeginOrder, at: Timestamp, notes: dict[str, object]) -> None:
+        """Go on in a new recording with the next GOP: the open one still belongs to the old (BWC-POL-06)."""
+        self._split = (order, at, notes)
+
+    def stop(self) -> Gop | None:
+        """End a recording: the pictures of the open GOP up to now. The GOP itself goes on, into the buffer."""
+        self._recording = False
+        self._split = None
+        self._follows = True
+        final = self._assembler.snapshot()
+        self._assembler.discard_audio()
+        return final
+
+    def shortfall(self) -> str:
+        """Why the buffer holds less than configured (BWC-POL-09); empty when it does not."""
+        cause = self._buffer.shortfall
+        if cause is Shortfall.NONE:
+            return ""
+        return "follows-recording" if cause is Shortfall.JUST_STARTED and self._follows else cause.value
+
+    def clear(self) -> None:
+        """Forget everything that was not activated (sleep, privacy; BWC-POL-11)."""
+        self._buffer.clear()
+        self._follows = False
+        self._assembler = GopAssembler()
+        self._waiting_for_idr = True
+        self._last = None
+
+    def _route(self, gop: Gop) -> None:
+        if not self._recording:
+            self._buffer.push(gop)
+            return
+        if self._split is not None:
+            order, at, notes = self._split
+            self._custodian.submit_end(gop, at, "max-length", notes)
+            self._custodian.submit_begin(order)
+            self._split = None
+        else:
+            self._hand_over(gop)
+        self._custodian.kick()
+
+    def _hand_over(self, gop: Gop) -> None:
+        if not self._custodian.submit_gop(gop):
+            end = gop.end or gop.units[-1].time
+            self._custodian.submit_drop(gop.start, end.since(gop.start) // 1000, len(gop.units), "writer-behind")
+
+    def _note_gap(self, time: Timestamp) -> None:
+        """Count pictures that the sensor's own times show to be missing: a step of more than one and a half pictures."""
+        if self._last is None or not self._recording:
+            return
+        step = time.since(self._last)
+        if step > self._frame_ns * 3 // 2:
+            lost = round(step / self._frame_ns) - 1
+            self._custodian.submit_drop(self._last, step // 1000, lost, "camera")
+
+    def _refuse(self, time: Timestamp) -> None:
+        self._waiting_for_idr = True
+        if self._last is not None:
+            first, count = self._refused or (time, 0)
+            self._refused = (first, count + 1)
+
+    def _settle_refused(self, time: Timestamp) -> None:
+        if self._refused is None:
+            return
+        first, count = self._refused
+        if self._recording:
+            self._custodian.submit_drop(first, time.since(first) // 1000, count, "camera-format")
+        self._refused = None
+        self._last = None  # accounted for: the step in capture times is this gap

@@ -1,0 +1,347 @@
+"""The one thread that writes evidence: a queue of operations in front of vault, ledger and the open recording.
+
+Responsible for order (operations run as submitted), for group commit (GOPs that wait together become durable together), for
+bounds (house law 4) and for accounting: what a failing volume swallows is owed to the ledger until it can be written.
+Refuses to decide anything: the loop does, and hears what became of it through ``report``.
+
+Threads: the ``submit_*`` methods and :meth:`kick` are called by the loop; :meth:`drain` runs on the worker. The deque between
+them is the only state that they share.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from firmware.errors import FormatError, OathcamError
+from firmware.evidence.primitives import sha256
+from firmware.identity import RecordingContext
+from firmware.media.gop import Gop
+from firmware.receipts import ReceiptInbox
+from firmware.recorder import BeginOrder, Recorder
+from firmware.shellclock import read_clock
+from firmware.storage.ledger_file import Draft, Ledger
+from firmware.storage.vault import MANIFEST_SIGNATURE, ReleaseWarrant, Vault
+from firmware.timebase import Timestamp
+from hal.errors import HalError, VolumeFull
+from hal.interfaces import Clock, Volume, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTrouble:
+    """A device reported a fault, or what it delivers cannot be used; ``port`` is a name of ``machine.states.Port``."""
+
+    port: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageTrouble:
+    """The volume refused a write. ``full``: no room; else a fault. ``lost_pictures`` were seen and not kept."""
+
+    reason: str
+    full: bool
+    lost_pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingClosed:
+    recording: str
+    fragments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptAccepted:
+    """A store's receipt was checked against this card and is durable with its leaf (BWC-POL-23)."""
+
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolChecked:
+    """``unreceipted``: closed recordings on the card that no store has receipted yet."""
+
+    unreceipted: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointPublished:
+    """``ledger/checkpoint`` is up to date: the dock-sync process may look."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WriteEntry:
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    final: Gop | None
+    at: Timestamp
+    cause: str
+    notes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _MarkAt:
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class _Drop:
+    first: Timestamp
+    duration_us: int
+    pictures: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class _MuteAt:
+    at: Timestamp
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    recording: str
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class _TakeReceipts:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    pass
+
+
+class Custodian:
+    """Owner of vault, ledger and the open recording."""
+
+    def __init__(
+        self,
+        context: RecordingContext,
+        vault: Vault,
+        ledger: Ledger,
+        receipts: ReceiptInbox,
+        clock: Clock,
+        worker: Worker,
+        volume: Volume,
+        limit_bytes: int,
+        reserve_bytes: int,
+        report: Callable[[object], object],
+        warrants: Mapping[str, ReleaseWarrant],
+    ) -> None:
+        self._context = context
+        self._vault = vault
+        self._ledger = ledger
+        self._receipts = receipts
+        self._clock = clock
+        self._worker = worker
+        self._volume = volume
+        self._limit = limit_bytes
+        self._reserve = reserve_bytes
+        self._report = report
+        self._pending: deque[object] = deque()
+        self._waiting_bytes = 0
+        self._recorder: Recorder | None = None
+        self._owed: list[Draft] = []
+        self._warrants = dict(warrants)
+
+    # --- the loop's side --------------------------------------------------------------------------------------------
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of GOPs that are submitted and not yet durable or dropped."""
+        return self._waiting_bytes
+
+    def submit_entry(self, kind: str, at: Timestamp, fields: Mapping[str, Any]) -> None:
+        self._submit(_WriteEntry(Draft(kind, at, fields)))
+
+    def submit_begin(self, order: BeginOrder) -> None:
+        self._submit(order)
+
+    def submit_gop(self, gop: Gop) -> bool:
+        """``False`` when more waits than may wait: the caller drops the whole GOP and says so (house law 4)."""
+        if self._waiting_bytes + gop.size_bytes > self._limit:
+            return False
+        self._waiting_bytes += gop.size_bytes
+        self._submit(gop)
+        return True
+
+    def submit_mark(self, at: Timestamp) -> None:
+        self._submit(_MarkAt(at))
+
+    def submit_drop(self, first: Timestamp, duration_us: int, pictures: int, cause: str) -> None:
+        self._submit(_Drop(first, duration_us, pictures, cause))
+
+    def submit_end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
+        self._submit(_End(final, at, cause, notes))
+
+    def submit_mute(self, at: Timestamp, muted: bool) -> None:
+        self._submit(_MuteAt(at, muted))
+
+    def submit_release(self, recording: str, at: Timestamp) -> None:
+        """Remove a receipted recording; refused, with a fault leaf, when this run or boot saw no receipt leaf (W3)."""
+        self._submit(_Release(recording, at))
+
+    def submit_receipts(self) -> None:
+        """Look into the spool for receipts that the dock-sync process left."""
+        self._submit(_TakeReceipts())
+
+    def submit_checkpoint(self) -> None:
+        """Publish the newest checkpoint as a signed note, for the dock."""
+        self._submit(_Checkpoint())
+
+    def kick(self) -> None:
+        """Let the worker drain the queue; a refusal means that it is about to anyway."""
+        self._worker.submit(self.drain)
+
+    def close(self) -> None:
+        """Write what waits and end the thread."""
+        self.kick()
+        self._worker.close()
+        self.drain()
+        self._ledger.close()
+
+    def _submit(self, operation: object) -> None:
+        self._pending.append(operation)
+
+    # --- the worker's side ------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Carry out everything that waits, GOPs that wait side by side as one group."""
+        while self._pending:
+            operation = self._pending.popleft()
+            if isinstance(operation, Gop):
+                self._commit(self._group(operation))
+                continue
+            try:
+                self._carry_out(operation)
+            except HalError as error:
+                self._failed(operation, error)
+
+    def _group(self, first: Gop) -> list[Gop]:
+        gops = [first]
+        while self._pending and isinstance(self._pending[0], Gop):
+            gops.append(self._pending.popleft())  # type: ignore[arg-type]
+        return gops
+
+    def _commit(self, gops: list[Gop]) -> None:
+        try:
+            if self._recorder is not None:
+                self._settle()
+                self._recorder.commit(gops, read_clock(self._clock))
+                self._watch_space()
+        except (HalError, FormatError) as error:
+            lost = sum(len(gop.units) for gop in gops)
+            end = gops[-1].end or gops[-1].units[-1].time
+            self._owe_drop(gops[0].start, end.since(gops[0].start) // 1000, lost, error)
+            if isinstance(error, FormatError):
+                self._report(DeviceTrouble("camera", f"its pictures cannot be kept: {error}"))
+            else:
+                self._report(StorageTrouble(str(error), isinstance(error, VolumeFull), lost))
+        finally:
+            self._waiting_bytes -= sum(gop.size_bytes for gop in gops)
+
+    def _carry_out(self, operation: object) -> None:
+        match operation:
+            case _WriteEntry(draft):
+                self._settle()
+                self._ledger.append([draft])
+            case BeginOrder():
+                recorder = Recorder(self._context, self._vault, self._ledger, operation, self._report)
+                recorder.begin()
+                self._recorder = recorder
+            case _MarkAt(at):
+                if self._recorder is not None:
+                    self._recorder.mark(at)
+            case _Drop(first, duration_us, pictures, cause):
+                if self._recorder is not None:
+                    self._recorder.drop(first, duration_us, pictures, cause)
+            case _End(final, at, cause, notes):
+                if self._recorder is not None:
+                    self._settle()
+                    self._recorder.end(final, at, cause, notes)
+                    self._report(RecordingClosed(self._recorder.recording, self._recorder.fragments))
+                    self._recorder = None
+            case _MuteAt(at, muted):
+                if self._recorder is not None:
+                    self._recorder.mute(at, muted)
+            case _Release(recording, at):
+                self._release(recording, at)
+            case _TakeReceipts():
+                self._take_receipts()
+            case _Checkpoint():
+                self._ledger.publish_checkpoint(self._context.public_key)
+                self._report(CheckpointPublished())
+
+    def _failed(self, operation: object, error: HalError) -> None:
+        """Nothing is forgotten: an entry is owed, an end is tried again at the next chance (boot at the latest)."""
+        match operation:
+            case _WriteEntry(draft):
+                self._owed.append(draft)
+            case _MarkAt(at) if self._recorder is not None:
+                self._owed.append(Draft("mark", at, {"recording": self._recorder.recording}))
+            case _Drop(first, duration_us, pictures, _):
+                self._owe_drop(first, duration_us, pictures, error)
+            case _End():
+                self._recorder = None  # the next boot closes it, as after a power cut
+        self._report(StorageTrouble(str(error), isinstance(error, VolumeFull), 0))
+
+    def _owe_drop(self, first: Timestamp, duration_us: int, pictures: int, error: Exception) -> None:
+        if self._recorder is None:
+            return
+        fields = {"recording": self._recorder.recording, "after": self._recorder.fragments - 1, "pictures": pictures}
+        cause = "storage-full" if isinstance(error, VolumeFull) else "storage-fault" if isinstance(error, HalError) else "camera-format"
+        self._owed.append(Draft("drop", first, {**fields, "duration_us": duration_us, "cause": cause}))
+
+    def _settle(self) -> None:
+        """Append what is owed. It goes first, so that the ledger tells things in the order in which they happened."""
+        if self._owed:
+            self._ledger.append(self._owed)
+            if self._recorder is not None:
+                self._recorder.adopt_drops(self._owed)
+            self._owed = []
+
+    def _watch_space(self) -> None:
+        if self._volume.free_bytes() < self._reserve:
+            self._report(StorageTrouble(f"less than {self._reserve} bytes free", True, 0))
+
+    def _take_receipts(self) -> None:
+        """Verified receipt, made durable, then its leaf (W3, BWC-POL-23). A bad one is refused by name and kept aside."""
+        for recording in self._receipts.waiting():
+            now = read_clock(self._clock)
+            try:
+                receipt, signature, store = self._receipts.check(recording, self._vault)
+            except OathcamError as error:
+                name = self._receipts.refuse(recording)
+                self._ledger.append([Draft("fault", now, {"port": "dock", "reason": f"receipt {name} refused: {error}"[:200]})])
+                continue
+            self._ledger.keep_receipt(recording, receipt, signature)
+            fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
+            self._warrants[recording] = ReleaseWarrant(recording, self._ledger.append([Draft("receipt", now, fields)])[0])
+            self._receipts.done(recording)
+            self._report(ReceiptAccepted(recording))
+        closed = [one for one in self._vault.recordings() if MANIFEST_SIGNATURE in self._vault.files(one)]
+        self._report(SpoolChecked(len([one for one in closed if one not in self._warrants])))
+
+    def _release(self, recording: str, at: Timestamp) -> None:
+        warrant = self._warrants.get(recording)
+        if warrant is None:
+            self._ledger.append([Draft("fault", at, {"port": "storage", "reason": f"release of {recording} without receipt refused"})])
+            return
+        self._vault.release(warrant)
+        del self._warrants[recording]
+        self._ledger.append([Draft("release", at, {"recording": recording})])
+        self._ledger.publish_checkpoint(self._context.public_key)
+        self._report(Released(recording))

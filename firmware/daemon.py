@@ -1,0 +1,415 @@
+"""The one loop: event in → machine step → effects out.
+
+Responsible for order and for owning all state (house law 7). Refuses to decide: ``firmware.machine`` does. ``handle`` is
+synchronous, so that the simulator runs a shift as fast as it can encode; on a device the same loop waits in ``Inbox.get``.
+
+Start-up order keeps everything off the way to the first buffered picture: the camera starts first, then the ledger is read and
+the volume recovered, and presses that come meanwhile wait in the inbox.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from firmware.capture import Capture, Intake, PicturesDropped
+from firmware.custodian import (
+    CheckpointPublished,
+    Custodian,
+    DeviceTrouble,
+    ReceiptAccepted,
+    RecordingClosed,
+    Released,
+    SpoolChecked,
+    StorageTrouble,
+)
+from firmware.evidence.manifest import Video
+from firmware.identity import RecordingContext
+from firmware.machine import effects as fx
+from firmware.machine import events as ev
+from firmware.machine.health import minutes_left
+from firmware.machine.machine import Model, initial, step
+from firmware.machine.states import Button, Cause, Port, Previous, State, TimerName
+from firmware.media.fmp4 import AudioTrack
+from firmware.policy.model import Policy
+from firmware.recorder import BeginOrder, Promise
+from firmware.shellclock import read_clock, stamp
+from firmware.storage.vault import recording_id
+from firmware.timebase import Timestamp
+from hal.errors import HalError
+from hal.interfaces import (
+    AudioFrame,
+    ButtonEdge,
+    Colour,
+    Cue,
+    DockSense,
+    Hal,
+    Lamp,
+    LampName,
+    Picture,
+    PowerState,
+    Timer,
+    VideoFormat,
+)
+
+log = logging.getLogger("oathcamd")
+
+TICK_NS = 1_000_000_000
+STALL_NS = 1_500_000_000
+"""No picture for this long is a camera fault (camera-notes §2.5: warn at 1.5 s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    timer: TimerName
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Once a second: progress, room, spool."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownAsked:
+    reason: str
+
+
+def video_format(policy: Policy) -> VideoFormat:
+    """What the policy asks of the camera."""
+    video = policy.video
+    return VideoFormat(video.width, video.height, video.fps, video.bitrate_bps, video.fps * video.gop_seconds)
+
+
+class Daemon:
+    """One run of the camera, from an opened HAL to a clean end. Everything but the sinks is called from one thread."""
+
+    def __init__(self, hal: Hal, context: RecordingContext, policy: Policy, custodian: Custodian, intake: Intake, officer: str) -> None:
+        self._hal = hal
+        self._context = context
+        self._policy = policy
+        self._custodian = custodian
+        self._officer = officer
+        self._video = video_format(policy)
+        self._intake = intake
+        frame_ns = 1_000_000_000 // policy.video.fps
+        self._capture = Capture(custodian, policy.pre_event.seconds * 1000, policy.pre_event.max_bytes, frame_ns)
+        self._camera_on = True  # the boot started it first of all
+        self._camera_since = read_clock(hal.clock)
+        self._model: Model = initial(policy, self._camera_since, docked=hal.dock_link.docked(), camera_on=True)
+        self._timers: dict[TimerName, Timer] = {}
+        self._tick: Timer | None = None
+        self._ordinal = 0
+        self._microphone_on = False
+        self._muted = False
+        self._progress = False
+        self._recording = ""
+        self._awaiting_receipts = False
+        self._closed_recordings: list[str] = []
+
+    @property
+    def state(self) -> State:
+        return self._model.state
+
+    @property
+    def closed_recordings(self) -> tuple[str, ...]:
+        """Recordings that were closed in this run, in order."""
+        return tuple(self._closed_recordings)
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def begin(self, previous: str, down_ns: int | None) -> None:
+        """Recovery is done: subscribe, tell the machine, say READY."""
+        hal = self._hal
+        hal.buttons.subscribe(lambda edge: self._post(edge))
+        hal.dock_link.subscribe(lambda sense: self._post(sense))
+        hal.power.subscribe(lambda state: self._post(state))
+        now = read_clock(hal.clock)
+        self._power(hal.power.state(), now)
+        self._feed(ev.Booted(now, Previous(previous), down_ns))
+        self._schedule_tick()
+        hal.watchdog.ready()
+
+    def run(self) -> None:
+        """Handle events until the inbox says that there are no more."""
+        while (item := self._hal.inbox.get()) is not None:
+            self.handle(item)
+
+    def ask_shutdown(self, reason: str) -> None:
+        """From a signal handler or another thread."""
+        self._hal.inbox.put(ShutdownAsked(reason))
+
+    def close(self) -> None:
+        """Stop the devices, write what waits. The HAL itself is closed by who opened it."""
+        for timer in [*self._timers.values(), *([self._tick] if self._tick else [])]:
+            timer.cancel()
+        self._stop_microphone()
+        self._hal.camera.stop()
+        self._custodian.close()
+
+    # --- events in --------------------------------------------------------------------------------------------------
+
+    def handle(self, item: object) -> None:
+        """One item of the inbox, completely: synchronous, no waiting (house law 7)."""
+        now = read_clock(self._hal.clock)
+        match item:
+            case Picture():
+                self._picture(item)
+            case AudioFrame():
+                self._capture.audio(item)
+            case ButtonEdge(button, pressed, at):
+                self._feed(ev.ButtonChanged(stamp(at), Button(button.value), pressed))
+            case TimerFired(timer):
+                self._timers.pop(timer, None)
+                self._feed(ev.Elapsed(now, timer))
+            case Tick():
+                self._on_tick(now)
+            case DockSense(docked, at):
+                self._feed(ev.Docked(stamp(at)) if docked else ev.Undocked(stamp(at)))
+            case PowerState():
+                self._power(item, now)
+            case PicturesDropped():
+                self._capture.dropped(item, now)
+            case DeviceTrouble(port, reason):
+                self._device_trouble(Port(port), reason, now)
+            case ShutdownAsked(reason):
+                self._feed(ev.ShutdownRequested(now, reason))
+            case _:
+                self._from_custodian(item, now)
+
+    def _from_custodian(self, item: object, now: Timestamp) -> None:
+        match item:
+            case Promise():
+                self._progress = True
+            case RecordingClosed(recording, fragments):
+                self._closed_recordings.append(recording)
+                log.info("recording %s closed with %d fragments", recording, fragments)
+            case StorageTrouble(reason, full, lost):
+                log.error("storage: %s (%d pictures lost)", reason, lost)
+                self._feed(ev.StorageFilled(now) if full else ev.Faulted(now, Port.STORAGE, reason))
+            case CheckpointPublished():
+                self._hal.dock_link.request_sync()
+            case ReceiptAccepted(recording):
+                self._feed(ev.ReceiptVerified(now, recording))
+            case Released(recording):
+                log.info("recording %s released", recording)
+                self._feed(ev.StorageFreed(now))
+            case SpoolChecked(unreceipted) if unreceipted == 0 and self._awaiting_receipts:
+                self._awaiting_receipts = False
+                self._feed(ev.OffloadCompleted(now))
+            case SpoolChecked():
+                pass
+            case _:
+                log.error("inbox item of unknown kind %r", type(item).__name__)
+
+    def _picture(self, picture: Picture) -> None:
+        self._capture.picture(picture)
+        self._progress = True
+        if self._model.has_fault(Port.CAMERA):
+            self._feed(ev.Recovered(stamp(picture.captured), Port.CAMERA))
+
+    def _device_trouble(self, port: Port, reason: str, now: Timestamp) -> None:
+        log.error("%s: %s", port.value, reason)
+        if port is Port.CAMERA:
+            self._camera_on = False
+        else:
+            self._microphone_on = False
+        self._feed(ev.Faulted(now, port, reason))
+
+    def _power(self, state: PowerState, now: Timestamp) -> None:
+        self._feed(ev.PowerChanged(now, state.percent, state.charging))
+
+    def _on_tick(self, now: Timestamp) -> None:
+        self._schedule_tick()
+        self._watch_camera(now)
+        self._watch_room(now)
+        if self._model.docked and self._awaiting_receipts:
+            self._custodian.submit_receipts()
+            self._custodian.kick()
+        if self._progress or not self._camera_on:
+            self._hal.watchdog.feed()
+        self._progress = False
+        self._hal.watchdog.status(f"{self._model.state.value}; pre-event {self._capture.pre_event_ms / 1000:.0f} s")
+
+    def _watch_camera(self, now: Timestamp) -> None:
+        """Progress of the sensor's own times, never "the thread is alive" (camera-notes §2.5)."""
+        last = self._capture.last_picture
+        since = self._camera_since if last is None or last < self._camera_since else last
+        if self._camera_on and now.since(since) > STALL_NS:
+            self._device_trouble(Port.CAMERA, f"no picture for {now.since(since) / 1e9:.1f} s", now)
+
+    def _watch_room(self, now: Timestamp) -> None:
+        try:
+            free = self._hal.volume.free_bytes()
+        except HalError as error:
+            self._feed(ev.Faulted(now, Port.STORAGE, str(error)))
+            return
+        reserve = self._policy.storage.reserve_bytes
+        self._feed(ev.StorageMeasured(now, minutes_left(free - reserve, self._policy)))
+        if self._model.full and free > 2 * reserve:
+            self._feed(ev.StorageFreed(now))
+
+    # --- effects out ------------------------------------------------------------------------------------------------
+
+    def _feed(self, event: ev.Event) -> None:
+        self._model, effects = step(self._model, event)
+        for effect in effects:
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.StartCamera():
+                self._start_camera(read_clock(self._hal.clock))
+            case fx.StopCamera():
+                self._stop_camera()
+            case fx.ClearPreEvent():
+                self._capture.clear()
+            case fx.StartRecording(cause, at, _):
+                self._start_recording(cause, at)
+            case fx.SplitRecording(at):
+                self._split_recording(at)
+            case fx.StopRecording(cause, at):
+                self._stop_recording(cause, at)
+            case fx.AddMark(at):
+                self._custodian.submit_mark(at)
+                self._custodian.kick()
+            case fx.Mute(at):
+                self._mute(at, True)
+            case fx.Unmute(at):
+                self._mute(at, False)
+            case fx.Write("boot"):
+                pass  # the boot wrote its leaf itself, before recovery, with facts that the machine does not know
+            case fx.Write(kind, at, fields):
+                self._custodian.submit_entry(kind, at, fields)
+                self._custodian.kick()
+            case fx.Show(signal):
+                self._show(signal)
+            case fx.SetTimer(timer, boottime_ns):
+                self._set_timer(timer, boottime_ns)
+            case fx.CancelTimer(timer):
+                self._cancel_timer(timer)
+            case fx.RequestSync():
+                self._awaiting_receipts = True
+                self._custodian.submit_checkpoint()
+                self._custodian.kick()
+            case fx.Release(recording, at):
+                self._custodian.submit_release(recording, at)
+                self._custodian.kick()
+            case fx.Halt():
+                self._hal.watchdog.stopping()
+                self._hal.inbox.close()
+
+    def _start_camera(self, now: Timestamp) -> None:
+        if self._camera_on and not self._model.has_fault(Port.CAMERA):
+            return
+        self._stop_camera()
+        try:
+            self._hal.camera.start(self._video, self._intake)
+        except HalError as error:
+            self._post(DeviceTrouble("camera", str(error)))
+            return
+        self._camera_on, self._camera_since = True, now
+        if self._policy.audio.enabled and self._policy.pre_event.audio:
+            self._start_microphone()
+
+    def _stop_camera(self) -> None:
+        self._hal.camera.stop()
+        self._camera_on = False
+        if not self._recording:
+            self._stop_microphone()
+
+    def _start_recording(self, cause: Cause, at: Timestamp) -> None:
+        self._ordinal += 1
+        self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
+        order = self._order(cause.value, at, self._capture.shortfall())
+        self._capture.start(order, keep_audio=self._policy.pre_event.audio)
+        self._muted = False
+        self._start_microphone()
+        log.info("recording %s started", self._recording)
+
+    def _order(self, cause: str, at: Timestamp, shortfall: str) -> BeginOrder:
+        video = self._policy.video
+        audio: AudioTrack | None = None
+        if self._policy.audio.enabled:
+            sound = self._hal.microphone.format()
+            audio = AudioTrack(sound.sample_rate, sound.channels, sound.codec_config)
+        return BeginOrder(self._recording, at, cause, Video(video.width, video.height, video.fps, "h264"), audio, shortfall)
+
+    def _split_recording(self, at: Timestamp) -> None:
+        notes = self._notes()
+        self._ordinal += 1
+        self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
+        self._capture.split(self._order("max-length", at, "follows-recording"), at, notes)
+
+    def _stop_recording(self, cause: Cause, at: Timestamp) -> None:
+        if not self._policy.pre_event.audio or not self._camera_on:
+            self._stop_microphone()
+        final = self._capture.stop()
+        self._custodian.submit_end(final, at, cause.value, self._notes())
+        self._recording = ""
+        self._custodian.kick()
+
+    def _notes(self) -> dict[str, object]:
+        """What a stolen card must not tell: it is sealed before it is written (BWC-POL-30)."""
+        fix = self._hal.positioning.fix()
+        place = None
+        if fix is not None:
+            micro = {"latitude_e7": round(fix.latitude * 1e7), "longitude_e7": round(fix.longitude * 1e7)}
+            place = {**micro, "accuracy_cm": round(fix.accuracy_m * 100), "utc": stamp(fix.at).utc}
+        officer = self._officer or "UNASSIGNED"
+        return {"format": "oathcam-notes/1", "recording": self._recording, "officer": officer, "place": place}
+
+    def _mute(self, at: Timestamp, muted: bool) -> None:
+        if muted:
+            self._stop_microphone()
+        self._muted = muted
+        self._custodian.submit_mute(at, muted)
+        self._custodian.kick()
+        if not muted:
+            self._start_microphone()
+
+    def _start_microphone(self) -> None:
+        if self._microphone_on or self._muted or not self._policy.audio.enabled:
+            return
+        try:
+            self._hal.microphone.start(self._intake)
+            self._microphone_on = True
+        except HalError as error:
+            self._post(DeviceTrouble("microphone", str(error)))
+
+    def _stop_microphone(self) -> None:
+        self._hal.microphone.stop()
+        self._microphone_on = False
+
+    def _show(self, signal: object) -> None:
+        """Map by name; a lamp that does not light is a fault of its own, and recording goes on (BWC-POL-13)."""
+        indicators = self._hal.indicators
+        for name, lamp in ((LampName.SUBJECT, signal.subject), (LampName.STATUS, signal.status)):  # type: ignore[attr-defined]
+            indicators.set_lamp(name, Lamp(Colour(lamp.colour.value), lamp.blink_ms))
+        subject = signal.subject.colour.value  # type: ignore[attr-defined]
+        if indicators.read_back(LampName.SUBJECT).value != subject and not self._model.has_fault(Port.INDICATORS):
+            self._post(DeviceTrouble("indicators", f"the subject lamp should be {subject} and is not"))
+        cue = signal.cue  # type: ignore[attr-defined]
+        if cue is not None:
+            indicators.play(Cue(cue.tones, cue.pulses))
+
+    def _set_timer(self, timer: TimerName, boottime_ns: int) -> None:
+        self._cancel_timer(timer)
+        self._timers[timer] = self._hal.clock.call_at(boottime_ns, self._poster(TimerFired(timer)))
+
+    def _cancel_timer(self, timer: TimerName) -> None:
+        pending = self._timers.pop(timer, None)
+        if pending is not None:
+            pending.cancel()
+
+    def _schedule_tick(self) -> None:
+        at = self._hal.clock.now().boottime_ns + TICK_NS
+        self._tick = self._hal.clock.call_at(at, self._poster(Tick()))
+
+    def _poster(self, item: object) -> Callable[[], None]:
+        return lambda: self._post(item)
+
+    def _post(self, item: object) -> None:
+        """Into the inbox. Button edges and timers are few and small; a full inbox of pictures must not lose them."""
+        if not self._hal.inbox.put(item):
+            log.error("inbox full: %r could not be queued", type(item).__name__)

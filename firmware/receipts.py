@@ -1,0 +1,68 @@
+"""The spool in which the dock-sync process leaves receipts, and their check by the camera itself.
+
+Responsible for believing nothing that lies in the spool: a receipt counts when a store of the agency signed it and it fits
+this camera's own manifest and files, byte for byte (BWC-POL-23, -42). Called from the custodian's worker only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cryptography import x509
+
+from firmware.custody.receipt import Receipt, check_receipt
+from firmware.errors import RefusedError
+from firmware.evidence.primitives import sha256
+from firmware.storage import durable
+from firmware.storage.vault import MANIFEST, Vault
+from hal.interfaces import Volume
+
+SPOOL = "sync/receipts"
+_MAX_RECEIPT_BYTES = 16 * 1024 * 1024
+
+
+class ReceiptInbox:
+    """Reads ``sync/receipts/<recording>.json`` and its ``.p7s``; another, less trusted process writes them."""
+
+    def __init__(self, volume: Volume, roots: Sequence[x509.Certificate], serial: str) -> None:
+        self._volume = volume
+        self._roots = tuple(roots)
+        self._serial = serial
+
+    def prepare(self) -> None:
+        have = {name for name, _ in self._volume.list("")}
+        if "sync" not in have:
+            durable.make_directory(self._volume, "sync")
+            durable.make_directory(self._volume, SPOOL)
+            durable.make_directory(self._volume, f"{SPOOL}/refused")
+
+    def waiting(self) -> tuple[str, ...]:
+        """Recordings with a complete pair of files, by name."""
+        names = {name for name, size in self._volume.list(SPOOL) if 0 <= size <= _MAX_RECEIPT_BYTES}
+        return tuple(sorted(name[:-5] for name in names if name.endswith(".json") and f"{name}.p7s" in names))
+
+    def check(self, recording: str, vault: Vault) -> tuple[bytes, bytes, str]:
+        """Receipt, signature and store id. Raises RefusedError, IntegrityError or FormatError when anything does not fit."""
+        files = vault.files(recording)
+        if MANIFEST not in files:
+            raise RefusedError(f"receipt for {recording!r}, which is not a closed recording of this camera")
+        data = self._volume.read(f"{SPOOL}/{recording}.json")
+        signature = self._volume.read(f"{SPOOL}/{recording}.json.p7s")
+        receipt = Receipt.from_bytes(data)
+        if receipt.recording != recording or receipt.device != self._serial:
+            raise RefusedError(f"receipt for {receipt.recording!r} of {receipt.device!r}, expected {recording!r} of {self._serial!r}")
+        hashes = {name: (sha256(vault.read(recording, name)).hex(), size) for name, size in files.items()}
+        check_receipt(receipt, signature, self._roots, vault.read(recording, MANIFEST), hashes)
+        return data, signature, receipt.store
+
+    def refuse(self, recording: str) -> str:
+        """Move a bad receipt out of the way, keeping it; returns its name."""
+        for suffix in (".json", ".json.p7s"):
+            durable.move(self._volume, f"{SPOOL}/{recording}{suffix}", f"{SPOOL}/refused/{recording}{suffix}")
+        return f"{recording}.json"
+
+    def done(self, recording: str) -> None:
+        """Clear a receipt whose leaf is durable; the kept copy lies in the ledger's directory."""
+        for suffix in (".json", ".json.p7s"):
+            self._volume.remove(f"{SPOOL}/{recording}{suffix}")
+        self._volume.sync_directory(SPOOL)

@@ -1,0 +1,321 @@
+"""One recording, from the first GOP to the signed manifest, on the custodian's worker.
+
+Responsible for the order in which a GOP becomes evidence: signed in the stream, one fragment, hashed, sealed, hashed again,
+durable, then named by a leaf (W1, house law 2). Refuses to know buttons, states and devices.
+
+Invariants: fragments are numbered 0, 1, 2 … without a hole; a fragment's leaf is appended only after its file is durable; a
+GOP that could not be written is a ``drop`` leaf and a gap in the manifest, never silence (house law 4); plaintext exists in
+memory only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from firmware.evidence import cms
+from firmware.evidence.jcs import canonical
+from firmware.evidence.manifest import (
+    Audio,
+    Begin,
+    End,
+    FragmentRecord,
+    Gap,
+    LedgerSpan,
+    Manifest,
+    Mark,
+    Mute,
+    Notes,
+    PreEvent,
+    SealedObject,
+    Video,
+)
+from firmware.evidence.primitives import sha256
+from firmware.identity import RecordingContext
+from firmware.media.fmp4 import AudioTrack, Fragmenter, VideoTrack, init_segment
+from firmware.media.gop import Gop
+from firmware.media.signer import StreamSigner
+from firmware.storage import vault as names
+from firmware.storage.ledger_file import Draft, Ledger
+from firmware.storage.vault import Vault
+from firmware.timebase import Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class BeginOrder:
+    """What the loop decided at activation. ``shortfall`` is empty when the pre-event buffer was as long as configured."""
+
+    recording: str
+    at: Timestamp
+    cause: str
+    video: Video
+    audio: AudioTrack | None
+    shortfall: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A fragment is durable with its leaf: from here on it is never lost (house law 2)."""
+
+    recording: str
+    seq: int
+    end: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A fragment in memory, not yet durable."""
+
+    record: FragmentRecord
+    sealed: bytes
+    end: Timestamp
+
+
+class Recorder:
+    """State of the one open recording. Not thread-safe: the custodian's worker calls it."""
+
+    def __init__(
+        self,
+        context: RecordingContext,
+        vault: Vault,
+        ledger: Ledger,
+        order: BeginOrder,
+        promised: Callable[[Promise], object],
+    ) -> None:
+        self._context = context
+        self._vault = vault
+        self._ledger = ledger
+        self._order = order
+        self._promised = promised
+        self._signer = StreamSigner(context.chain_pem, context.sign_digest, context.signature_max_bytes, context.vendor)
+        self._fragmenter: Fragmenter | None = None
+        self._init: SealedObject | None = None
+        self._fragments: list[FragmentRecord] = []
+        self._marks: list[Mark] = []
+        self._gaps: list[Gap] = []
+        self._mutes: list[Mute] = []
+        self._muted_since: int | None = None
+        self._begin: Begin
+        self._last_leaf = -1
+
+    @property
+    def recording(self) -> str:
+        return self._order.recording
+
+    @property
+    def fragments(self) -> int:
+        """Fragments promised so far."""
+        return len(self._fragments)
+
+    def begin(self) -> None:
+        """Make ``begin.json``, its signature and its leaf durable: the activation itself is now a fact (BWC-POL-01, -03)."""
+        order, context = self._order, self._context
+        self._begin = Begin(
+            recording=order.recording,
+            device=context.device,
+            key_protection=context.key_protection,
+            policy=context.policy,
+            counter=context.boot,
+            boot=context.boot,
+            boottime_us=order.at.boottime_ns // 1000,
+            utc=order.at.utc,
+            trust=order.at.trust.value,
+            cause=order.cause,
+            pre_event_ms=context.pre_event_ms,
+            pre_event_audio=context.pre_event_audio,
+            shortfall=order.shortfall or None,
+            video=order.video,
+            audio=Audio(order.audio.sample_rate, order.audio.channels) if order.audio else None,
+            recipients=tuple(recipient.key_id for recipient in context.recipients),
+            ledger_index=self._ledger.size,
+        )
+        data = self._begin.to_bytes()
+        self._vault.create(order.recording)
+        signature = context.sign(data, order.at.wall_ns)
+        self._vault.write(order.recording, [(names.BEGIN, data), (names.BEGIN_SIGNATURE, signature)])
+        fields = {"recording": order.recording, "begin_sha256": sha256(data).hex(), "cause": order.cause}
+        self._append([Draft("begin", order.at, fields)])
+
+    def commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
+        """Make GOPs durable as one group: every file synced, one directory sync, one ledger append (W1, W4).
+
+        Raises the volume's error with nothing promised; the caller accounts for the GOPs by :meth:`drop`.
+        """
+        self._commit([self._signer.sign_gop(gop) for gop in gops], now)
+
+    def mark(self, at: Timestamp) -> None:
+        """A wearer's mark (BWC-POL-18); which fragment it falls into is settled at the end."""
+        self._marks.append(Mark(at.boottime_ns // 1000, at.utc, -1))
+        self._append([Draft("mark", at, {"recording": self.recording})])
+
+    def mute(self, at: Timestamp, muted: bool) -> None:
+        """Sound is not captured from here on, or is again (BWC-POL-17)."""
+        if muted:
+            self._muted_since = at.boottime_ns // 1000
+        elif self._muted_since is not None:
+            self._mutes.append(Mute(self._muted_since, at.boottime_ns // 1000, "button"))
+            self._muted_since = None
+        self._append([Draft("mute" if muted else "unmute", at, {"recording": self.recording, "cause": "button"})])
+
+    def drop(self, first: Timestamp, duration_us: int, pictures: int, cause: str) -> None:
+        """Pictures that were seen and could not be kept: a gap entry, in the ledger and in the manifest."""
+        after = len(self._fragments) - 1
+        self._gaps.append(Gap(after, first.boottime_ns // 1000, duration_us, pictures, cause))
+        fields = {"recording": self.recording, "after": after, "pictures": pictures, "duration_us": duration_us, "cause": cause}
+        self._append([Draft("drop", first, fields)])
+
+    def adopt_drops(self, drafts: Sequence[Draft]) -> None:
+        """Take ``drop`` leaves that were owed during a storage fault into the manifest's gaps."""
+        for draft in drafts:
+            if draft.kind == "drop" and draft.fields["recording"] == self.recording:
+                fields, start_us = draft.fields, draft.time.boottime_ns // 1000
+                self._gaps.append(Gap(fields["after"], start_us, fields["duration_us"], fields["pictures"], fields["cause"]))
+
+    def end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
+        """Close: last GOP with its own signature, sealed notes, signed manifest, end leaf (BWC-POL-24)."""
+        if final is not None:
+            self._commit([self._signer.finish(final)], at)
+        sealed_notes = self._seal(canonical(notes))
+        self._vault.write(self.recording, [(names.NOTES, sealed_notes)])
+        manifest = self._manifest(at, cause, Notes(sha256(sealed_notes).hex(), len(sealed_notes)))
+        close_recording(self._context, self._vault, self._ledger, manifest, at, cause)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
+        files: list[tuple[str, bytes]] = []
+        drafts: list[Draft] = []
+        if self._fragmenter is None and gops:
+            files.append((names.INIT, self._start_media(gops[0])))
+            assert self._init is not None
+            fields = {"recording": self.recording, "plain": self._init.plain_sha256, "plain_bytes": self._init.plain_bytes}
+            fields |= {"sealed": self._init.sealed_sha256, "sealed_bytes": self._init.sealed_bytes}
+            drafts.append(Draft("init", now, fields))
+        made = [self._make(len(self._fragments) + index, gop) for index, gop in enumerate(gops)]
+        files += [(names.fragment_name(item.record.seq), item.sealed) for item in made]
+        drafts += [Draft("fragment", now, fragment_fields(self.recording, item.record)) for item in made]
+        self._vault.write(self.recording, files)
+        self._append(drafts)
+        for item in made:
+            self._fragments.append(item.record)
+            self._promised(Promise(self.recording, item.record.seq, item.end))
+
+    def _start_media(self, gop: Gop) -> bytes:
+        video = VideoTrack(gop.sps, gop.pps, self._order.video.width, self._order.video.height)
+        self._fragmenter = Fragmenter(gop.start, self._order.audio)
+        plain = init_segment(video, self._order.audio)
+        sealed = self._seal(plain)
+        self._init = SealedObject(sha256(plain).hex(), len(plain), sha256(sealed).hex(), len(sealed))
+        return sealed
+
+    def _make(self, seq: int, gop: Gop) -> _Made:
+        assert self._fragmenter is not None
+        plain = self._fragmenter.fragment(seq, gop)
+        sealed = self._seal(plain)
+        end = gop.end or gop.units[-1].time
+        record = FragmentRecord(
+            seq=seq,
+            boottime_us=gop.start.boottime_ns // 1000,
+            utc=gop.start.utc,
+            duration_us=end.boottime_ns // 1000 - gop.start.boottime_ns // 1000,
+            pictures=len(gop.units),
+            audio_frames=len(gop.audio),
+            plain_sha256=sha256(plain).hex(),
+            plain_bytes=len(plain),
+            sealed_sha256=sha256(sealed).hex(),
+            sealed_bytes=len(sealed),
+        )
+        return _Made(record, sealed, end)
+
+    def _seal(self, plain: bytes) -> bytes:
+        return cms.seal(plain, self._context.recipients, self._context.random_bytes)
+
+    def _append(self, drafts: Sequence[Draft]) -> None:
+        self._last_leaf = self._ledger.append(drafts)[-1]
+
+    def _manifest(self, at: Timestamp, cause: str, notes: Notes | None) -> Manifest:
+        end = End(at.boottime_ns // 1000, at.utc, at.trust.value, cause)
+        span = LedgerSpan(self._begin.ledger_index, self._last_leaf)
+        return build_manifest(self._begin, end, self._init, self._fragments, self._marks, self._gaps, notes, span, mutes=tuple(self._mutes))
+
+
+def fragment_fields(recording: str, record: FragmentRecord) -> dict[str, Any]:
+    """The fields of a ``fragment`` leaf: all that a boot after a power cut needs to write the manifest."""
+    return {
+        "recording": recording,
+        "seq": record.seq,
+        "start_us": record.boottime_us,
+        "start_utc": record.utc,
+        "duration_us": record.duration_us,
+        "pictures": record.pictures,
+        "audio_frames": record.audio_frames,
+        "plain": record.plain_sha256,
+        "plain_bytes": record.plain_bytes,
+        "sealed": record.sealed_sha256,
+        "sealed_bytes": record.sealed_bytes,
+    }
+
+
+def build_manifest(
+    begin: Begin,
+    end: End,
+    init: SealedObject | None,
+    fragments: Sequence[FragmentRecord],
+    marks: Sequence[Mark],
+    gaps: Sequence[Gap],
+    notes: Notes | None,
+    span: LedgerSpan,
+    **more: Any,
+) -> Manifest:
+    """The one way a manifest is made, at a clean close and at the boot after a power cut alike."""
+    activation = _fragment_at(fragments, begin.boottime_us)
+    actual_us = max(0, begin.boottime_us - fragments[0].boottime_us) if fragments else 0
+    pre_event = PreEvent(
+        configured_ms=begin.pre_event_ms,
+        actual_ms=actual_us // 1000,
+        fragments=activation,
+        activation_fragment=activation,
+        audio=begin.pre_event_audio,
+        shortfall=begin.shortfall,
+    )
+    return Manifest(
+        recording=begin.recording,
+        device=begin.device,
+        key_protection=begin.key_protection,
+        policy=begin.policy,
+        begin=begin.moment(),
+        begin_sha256=sha256(begin.to_bytes()).hex(),
+        end=end,
+        pre_event=pre_event,
+        video=begin.video,
+        audio=begin.audio,
+        init=init,
+        fragments=tuple(fragments),
+        marks=tuple(Mark(mark.boottime_us, mark.utc, _fragment_at(fragments, mark.boottime_us)) for mark in marks),
+        gaps=tuple(gaps),
+        notes=notes,
+        recipients=begin.recipients,
+        ledger=span,
+        **more,
+    )
+
+
+def close_recording(context: RecordingContext, vault: Vault, ledger: Ledger, manifest: Manifest, at: Timestamp, cause: str) -> None:
+    """Sign the manifest, make both durable, then the end leaf."""
+    data = manifest.to_bytes()
+    signature = context.sign(data, at.wall_ns)
+    vault.write(manifest.recording, [(names.MANIFEST, data), (names.MANIFEST_SIGNATURE, signature)])
+    fields = {"recording": manifest.recording, "manifest_sha256": sha256(data).hex(), "cause": cause}
+    ledger.append([Draft("end", at, fields)])
+    ledger.publish_checkpoint(context.public_key)
+
+
+def _fragment_at(fragments: Sequence[FragmentRecord], boottime_us: int) -> int:
+    """Number of the fragment that holds an instant: the last one that starts at or before it; 0 when none does."""
+    seq = 0
+    for record in fragments:
+        if record.boottime_us > boottime_us:
+            break
+        seq = record.seq
+    return seq

@@ -1,0 +1,246 @@
+"""What a boot finds on the volume, and what it does about it.
+
+Responsible for leaving the volume in a state in which every file is named by a signed leaf or set aside and reported (W2),
+every begun recording is closed, and every interrupted release is finished (W3). Never rewrites what was promised, never
+adopts what carries no signature: somebody who held the card may have planted it (BWC-POL-28, -29, -40).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from firmware.custody.entries import Entry
+from firmware.errors import FormatError, IntegrityError, OathcamError
+from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSpan, Mark, Recovered, SealedObject
+from firmware.evidence.primitives import sha256
+from firmware.identity import RecordingContext
+from firmware.recorder import build_manifest, close_recording
+from firmware.storage import vault as names
+from firmware.storage.ledger_file import LOG, Draft, Ledger, OpenedLedger
+from firmware.storage.vault import ReleaseWarrant, Vault
+from firmware.timebase import Timestamp, format_utc, parse_utc
+from hal.interfaces import KeyStore, Volume
+
+_SAME_BOOT_TOLERANCE_US = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """How the last run ended: "first", "clean", "power-loss" or "crash"; ``down_us`` since its last leaf, if known."""
+
+    how: str
+    down_us: int | None
+
+
+@dataclass(slots=True)
+class _Traces:
+    """What the ledger says of one recording."""
+
+    begin: Entry | None = None
+    init: Entry | None = None
+    fragments: list[Entry] = field(default_factory=list)
+    marks: list[Entry] = field(default_factory=list)
+    drops: list[Entry] = field(default_factory=list)
+    end: Entry | None = None
+    receipt: Entry | None = None
+    released: bool = False
+
+    @property
+    def last_index(self) -> int:
+        entries = [entry for entry in (self.begin, self.init, *self.fragments, *self.marks, *self.drops) if entry]
+        return max(entry.n for entry in entries)
+
+
+def open_ledger(volume: Volume, vault: Vault, key_store: KeyStore, public_key: ec.EllipticCurvePublicKey, origin: str) -> OpenedLedger:
+    """Open the ledger; an unreadable one is kept aside whole and a new one begun, for a camera must record.
+
+    The new ledger is shorter than the dock's high-water mark, so the dock will call it by name (rolled back).
+    """
+    try:
+        opened = Ledger.open(volume, origin, key_store.sign_digest, public_key)
+    except (FormatError, IntegrityError):
+        data = volume.read(LOG)
+        vault.keep_aside(f"ledger-{sha256(data).hex()[:16]}", data)
+        volume.truncate(LOG, 0)
+        opened = Ledger.open(volume, origin, key_store.sign_digest, public_key)
+        return OpenedLedger(opened.ledger, (), data, 0)
+    if opened.tail:
+        vault.keep_aside(f"ledger-tail-{sha256(opened.tail).hex()[:16]}", opened.tail)
+        opened.ledger.cut_tail(opened.signed_bytes)
+    return opened
+
+
+def previous_end(entries: Sequence[Entry], now: Timestamp) -> Previous:
+    """How the run before this one ended, told from its last leaf.
+
+    Boot time that went on since then means that the machine stayed up and only the daemon died.
+    """
+    if not entries:
+        return Previous("first", None)
+    last = entries[-1]
+    boot_us = now.boottime_ns // 1000 - last.time.boottime_ns // 1000
+    wall_us = now.wall_ns // 1000 - last.time.wall_ns // 1000
+    known = wall_us >= 0
+    if last.kind == "shutdown":
+        return Previous("clean", wall_us if known else None)
+    if boot_us >= 0 and abs(boot_us - wall_us) < _SAME_BOOT_TOLERANCE_US:
+        return Previous("crash", boot_us)
+    return Previous("power-loss", wall_us if known else None)
+
+
+def tail_drafts(opened: OpenedLedger, now: Timestamp) -> list[Draft]:
+    """The leaf that says that a torn or unsigned tail was set aside."""
+    if not opened.tail:
+        return []
+    lines = opened.tail.count(b"\n")
+    fields = {"bytes_sha256": sha256(opened.tail).hex(), "bytes": len(opened.tail), "unattested_leaves": lines}
+    return [Draft("torn", now, fields)]
+
+
+class Recovery:
+    """Closes, sets aside, finishes. Runs once at boot, before the first activation is carried out."""
+
+    def __init__(self, context: RecordingContext, vault: Vault, ledger: Ledger, previous: Previous) -> None:
+        self._context = context
+        self._vault = vault
+        self._ledger = ledger
+        self._previous = previous
+        self.warrants: dict[str, ReleaseWarrant] = {}
+        """Receipted recordings that are still on the card: a grace period, or a release that a power cut prevented."""
+
+    def run(self, entries: Sequence[Entry], now: Timestamp) -> tuple[str, ...]:
+        """Returns the names of the recordings that were closed."""
+        traces = _trace(entries)
+        for recording in self._vault.recordings():
+            self._set_aside_strangers(recording, traces.get(recording, _Traces()), now)
+        closed = []
+        for recording, trace in traces.items():
+            if trace.begin and not trace.end:
+                self._close(recording, trace, now)
+                closed.append(recording)
+            elif trace.receipt and not trace.released:
+                self.warrants[recording] = ReleaseWarrant(recording, trace.receipt.n)
+        return tuple(closed)
+
+    def _set_aside_strangers(self, recording: str, trace: _Traces, now: Timestamp) -> None:
+        """Files that no signed leaf names: never promised, perhaps planted. Kept, sealed, reported (W2)."""
+        expected = set() if trace.released else _expected_files(trace)
+        for name in self._vault.files(recording):
+            if name in expected:
+                continue
+            digest = sha256(self._vault.read(recording, name)).hex()
+            kept = self._vault.set_aside(recording, name)
+            self._ledger.append([Draft("unattested", now, {"recording": recording, "name": kept, "sealed": digest})])
+
+    def _close(self, recording: str, trace: _Traces, now: Timestamp) -> None:
+        """Write the manifest that the power cut prevented, from begin.json and the leaves alone (BWC-POL-28)."""
+        assert trace.begin is not None
+        begin = self._read_begin(recording, trace.begin, now)
+        if begin is None:
+            return
+        fragments = [_record(entry) for entry in trace.fragments]
+        cause = "power-loss" if self._previous.how == "power-loss" else "fault"
+        manifest = build_manifest(
+            begin,
+            _end_of(begin, fragments, trace.fragments, cause),
+            _init(trace.init),
+            fragments,
+            [Mark(entry.time.boottime_ns // 1000, entry.time.utc, -1) for entry in trace.marks],
+            [_gap(entry) for entry in trace.drops],
+            None,
+            LedgerSpan(begin.ledger_index, trace.last_index),
+            recovered=Recovered(self._context.boot, now.utc),
+        )
+        close_recording(self._context, self._vault, self._ledger, manifest, now, cause)
+
+    def _read_begin(self, recording: str, entry: Entry, now: Timestamp) -> Begin | None:
+        """``begin.json`` as its leaf names it; ``None`` and a fault leaf when the card has lost or changed it."""
+        try:
+            data = self._vault.read(recording, names.BEGIN) if names.BEGIN in self._vault.files(recording) else b""
+            if sha256(data).hex() != entry.fields["begin_sha256"]:
+                raise IntegrityError("vault", f"{names.BEGIN} of {recording!r} is not what its leaf names")
+            return Begin.from_bytes(data)
+        except OathcamError as error:
+            fields = {"port": "volume", "reason": f"cannot close {recording}: {error}"[:200]}
+            self._ledger.append([Draft("fault", now, fields)])
+            return None
+
+
+def _trace(entries: Sequence[Entry]) -> dict[str, _Traces]:
+    traces: dict[str, _Traces] = {}
+    for entry in entries:
+        recording = entry.fields.get("recording")
+        if recording is None:
+            continue
+        trace = traces.setdefault(recording, _Traces())
+        match entry.kind:
+            case "begin":
+                trace.begin = entry
+            case "init":
+                trace.init = entry
+            case "fragment":
+                trace.fragments.append(entry)
+            case "mark":
+                trace.marks.append(entry)
+            case "drop":
+                trace.drops.append(entry)
+            case "end":
+                trace.end = entry
+            case "receipt":
+                trace.receipt = entry
+            case "release":
+                trace.released = True
+    return traces
+
+
+def _expected_files(trace: _Traces) -> set[str]:
+    """Names that signed leaves account for. Notes and manifest are named by the end leaf (through the manifest)."""
+    expected: set[str] = set()
+    if trace.begin:
+        expected |= {names.BEGIN, names.BEGIN_SIGNATURE}
+    if trace.init:
+        expected.add(names.INIT)
+    expected |= {names.fragment_name(entry.fields["seq"]) for entry in trace.fragments}
+    if trace.end:
+        expected |= {names.MANIFEST, names.MANIFEST_SIGNATURE, names.NOTES}
+    return expected
+
+
+def _record(entry: Entry) -> FragmentRecord:
+    fields = entry.fields
+    return FragmentRecord(
+        seq=fields["seq"],
+        boottime_us=fields["start_us"],
+        utc=fields["start_utc"],
+        duration_us=fields["duration_us"],
+        pictures=fields["pictures"],
+        audio_frames=fields["audio_frames"],
+        plain_sha256=fields["plain"],
+        plain_bytes=fields["plain_bytes"],
+        sealed_sha256=fields["sealed"],
+        sealed_bytes=fields["sealed_bytes"],
+    )
+
+
+def _init(entry: Entry | None) -> SealedObject | None:
+    if entry is None:
+        return None
+    fields = entry.fields
+    return SealedObject(fields["plain"], fields["plain_bytes"], fields["sealed"], fields["sealed_bytes"])
+
+
+def _gap(entry: Entry) -> Gap:
+    fields = entry.fields
+    return Gap(fields["after"], entry.time.boottime_ns // 1000, fields["duration_us"], fields["pictures"], fields["cause"])
+
+
+def _end_of(begin: Begin, fragments: Sequence[FragmentRecord], entries: Sequence[Entry], cause: str) -> End:
+    """The end of the last promised fragment; the activation when there is none."""
+    if not fragments:
+        return End(begin.boottime_us, begin.utc, begin.trust, cause)
+    last = fragments[-1]
+    utc = format_utc(parse_utc(last.utc) + last.duration_us * 1000)
+    return End(last.boottime_us + last.duration_us, utc, entries[-1].time.trust.value, cause)

@@ -1,0 +1,126 @@
+"""The only module that decides a sync order.
+
+Responsible for turning "these bytes under this name" into something that survives a pulled battery. Refuses to know what
+the bytes mean. Every function returns only once its effect is durable, on media that honours a flush; on failure it
+raises the volume's own error and leaves at most temporary files (``*.tmp``) or a torn tail behind, never a half-written
+final name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hal.errors import DeviceFault, HalError, VolumeFull
+from hal.interfaces import Volume, VolumeFile
+
+TEMPORARY = ".tmp"
+
+
+def parent_of(name: str) -> str:
+    """Directory part of a volume name; '' for the root."""
+    return name.rpartition("/")[0]
+
+
+def write_file(volume: Volume, name: str, data: bytes) -> None:
+    """Create or replace one file, atomically and durably."""
+    write_group(volume, parent_of(name), [(name.rpartition("/")[2], data)])
+
+
+def write_group(volume: Volume, directory: str, files: Sequence[tuple[str, bytes]]) -> None:
+    """Create or replace several files of one directory: bytes synced, then all names, then one directory sync.
+
+    A cut leaves any subset of the names, each complete: callers write the leaf that makes them count afterwards (W1).
+    """
+    prefix = f"{directory}/" if directory else ""
+    for name, data in files:
+        _write_temporary(volume, prefix + name + TEMPORARY, data)
+    for name, _ in files:
+        volume.rename(prefix + name + TEMPORARY, prefix + name)
+    volume.sync_directory(directory)
+
+
+def _write_temporary(volume: Volume, name: str, data: bytes) -> None:
+    try:
+        file = volume.create(name)
+    except (VolumeFull, DeviceFault):
+        raise
+    except HalError:
+        volume.remove(name)  # the name exists: left by a write that failed earlier, never promised
+        file = volume.create(name)
+    try:
+        file.write(data)
+        file.sync()
+    finally:
+        file.close()
+
+
+def make_directory(volume: Volume, name: str) -> None:
+    """Make a directory whose entry in its parent is durable."""
+    volume.make_directory(name)
+    volume.sync_directory(parent_of(name))
+
+
+def move(volume: Volume, old: str, new: str) -> None:
+    """Rename across directories. The new name is made durable before the old directory is synced."""
+    volume.rename(old, new)
+    volume.sync_directory(parent_of(new))
+    volume.sync_directory(parent_of(old))
+
+
+def remove_directory(volume: Volume, name: str) -> None:
+    """Remove a flat directory with its files, durably. Idempotent, so that a cut in the middle can be taken up again."""
+    for entry, _size in volume.list(name):
+        volume.remove(f"{name}/{entry}")
+    known = {entry for entry, _size in volume.list(parent_of(name))}
+    if name.rpartition("/")[2] in known:
+        volume.sync_directory(name)
+        volume.remove(name)
+    volume.sync_directory(parent_of(name))
+
+
+class AppendLog:
+    """One append-only file. After a failed append the torn tail is cut off before anything else is appended."""
+
+    def __init__(self, volume: Volume, name: str, length_bytes: int) -> None:
+        self._volume = volume
+        self._name = name
+        self._length = length_bytes
+        self._file: VolumeFile | None = None
+        self._torn = False
+
+    @property
+    def length_bytes(self) -> int:
+        """Bytes that are durable."""
+        return self._length
+
+    def append(self, data: bytes) -> None:
+        """Write at the end and sync. Raises the volume's error; the log is then as before, as far as readers see it."""
+        if self._torn:
+            self.cut(self._length)
+        try:
+            file = self._open()
+            file.write(data)
+            file.sync()
+        except HalError:
+            self._torn = True
+            raise
+        self._length += len(data)
+
+    def cut(self, length_bytes: int) -> None:
+        """Shorten to ``length_bytes``: a torn or unsigned tail, which the caller has kept elsewhere first."""
+        self.close()
+        self._volume.truncate(self._name, length_bytes)
+        self._length = length_bytes
+        self._torn = False
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> VolumeFile:
+        if self._file is None:
+            self._file = self._volume.append(self._name)
+            if self._length == 0:
+                self._volume.sync_directory(parent_of(self._name))
+        return self._file

@@ -1,0 +1,100 @@
+"""The vault: one directory per recording, sealed files only.
+
+Responsible for names and places on the volume. Refuses to know what a fragment is or whether it is authentic. There is no
+method by which a wearer could remove anything (house law 9, BWC-POL-22): :meth:`Vault.release` wants the proof that a
+receipt's leaf is durable (W3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from firmware.storage import durable
+from hal.interfaces import Volume
+
+VAULT = "vault"
+ASIDE = "unattested"
+_RECORDING_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\Z")
+
+BEGIN = "begin.json"
+BEGIN_SIGNATURE = "begin.json.p7s"
+INIT = "init.mp4.p7m"
+NOTES = "notes.json.p7m"
+MANIFEST = "manifest.json"
+MANIFEST_SIGNATURE = "manifest.json.p7s"
+
+
+def fragment_name(seq: int) -> str:
+    """File name of fragment ``seq`` (0 …): ``000000.m4s.p7m``."""
+    return f"{seq:06d}.m4s.p7m"
+
+
+def recording_id(serial: str, boot: int, ordinal: int) -> str:
+    """``<serial>.<boot>.<ordinal>``: unique for the life of the device without needing a clock."""
+    name = f"{serial}.{boot:06d}.{ordinal:04d}"
+    if not _RECORDING_ID.match(name):
+        raise ValueError(f"recording id must match {_RECORDING_ID.pattern!r}, got {name!r}")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseWarrant:
+    """What :meth:`Vault.release` asks to see: the ledger index of the durable leaf of the verified receipt."""
+
+    recording: str
+    receipt_leaf: int
+
+
+class Vault:
+    """Files of recordings on the volume. Called from the custodian's worker only."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+
+    def prepare(self) -> None:
+        """Make the top directories; idempotent."""
+        have = {name for name, _ in self._volume.list("")}
+        for name in (VAULT, ASIDE):
+            if name not in have:
+                durable.make_directory(self._volume, name)
+
+    def create(self, recording: str) -> None:
+        durable.make_directory(self._volume, f"{VAULT}/{recording}")
+
+    def write(self, recording: str, files: Sequence[tuple[str, bytes]]) -> None:
+        """Durable on return (W1). Raises ``VolumeFull`` or ``DeviceFault``."""
+        durable.write_group(self._volume, f"{VAULT}/{recording}", files)
+
+    def read(self, recording: str, name: str) -> bytes:
+        return self._volume.read(f"{VAULT}/{recording}/{name}")
+
+    def recordings(self) -> tuple[str, ...]:
+        return tuple(name for name, size in self._volume.list(VAULT) if size < 0)
+
+    def files(self, recording: str) -> dict[str, int]:
+        """Name → size in bytes; empty when the recording is not there."""
+        return {name: size for name, size in self._volume.list(f"{VAULT}/{recording}") if size >= 0}
+
+    def set_aside(self, recording: str, name: str) -> str:
+        """Move a file that no leaf names out of the vault, keeping its bytes (W2); returns its new name."""
+        directory = f"{ASIDE}/{recording}"
+        durable.make_directory(self._volume, directory)
+        taken = {entry for entry, _ in self._volume.list(directory)}
+        kept, number = name, 1
+        while kept in taken:
+            kept, number = f"{name}.{number}", number + 1
+        durable.move(self._volume, f"{VAULT}/{recording}/{name}", f"{directory}/{kept}")
+        return f"{directory}/{kept}"
+
+    def keep_aside(self, name: str, data: bytes) -> str:
+        """Keep bytes that are not a file of the vault (a torn ledger tail); returns their name."""
+        durable.write_file(self._volume, f"{ASIDE}/{name}", data)
+        return f"{ASIDE}/{name}"
+
+    def release(self, warrant: ReleaseWarrant) -> None:
+        """Remove one recording that a store has receipted (W3, BWC-POL-23, -43). Idempotent."""
+        if warrant.receipt_leaf < 0:
+            raise ValueError(f"receipt_leaf must be the index of a durable leaf, got {warrant.receipt_leaf!r}")
+        durable.remove_directory(self._volume, f"{VAULT}/{warrant.recording}")

@@ -1,0 +1,92 @@
+"""The ``oathcam`` command: one module per subcommand, errors in one line, exit codes that scripts can trust.
+
+Exit codes: 0 done / authentic, 1 not, 2 usage, 3 cannot tell.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+import firmware
+from firmware.errors import OathcamError, UnavailableError, UsageError
+from hal.errors import HalError, HalUnavailable
+from tools import demo, opening, policies, provision, run, verify
+from tools.console import errors
+from tools.dock.command import dock
+
+app = typer.Typer(
+    name="oathcam",
+    help="Body-worn camera footage that can be sworn to: provision, run, dock, verify, open.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"oathcam {firmware.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False,
+) -> None:
+    pass
+
+
+app.command("demo")(demo.demo)
+app.add_typer(provision.app, name="provision")
+app.command("run")(run.run)
+app.command("dock")(dock)
+app.command("verify")(verify.verify)
+app.command("open")(opening.open_evidence)
+app.add_typer(policies.app, name="policy")
+
+
+def exit_code_of(error: Exception) -> int:
+    """2: what the user gave cannot be used; 3: something needed is not there; 1: everything else that was refused."""
+    if isinstance(error, UsageError):
+        return 2
+    if isinstance(error, (UnavailableError, HalUnavailable)):
+        return 3
+    return 1
+
+
+def report_error(error: Exception) -> int:
+    """One line that names the thing, one that says what to do; returns the exit code."""
+    errors.print(f"[bold red]oathcam:[/] {_escape(str(error))}", soft_wrap=True, highlight=False)
+    remedy = getattr(error, "remedy", "")
+    if remedy:
+        errors.print(f"  {_escape(remedy)}", soft_wrap=True, highlight=False)
+    return exit_code_of(error)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[").replace("\n", " ")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (OathcamError, HalError) as error:
+        code = report_error(error)
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

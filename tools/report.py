@@ -1,0 +1,155 @@
+"""``report.html``: one shift, its evidence and what the verifier says of it, in one self-contained page.
+
+Everything on the page is read from signed objects that the verifier accepted, or from the run's own measurements, which are
+headed as such. Text is escaped by the template engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from firmware.custody.entries import Entry
+from firmware.evidence.findings import Finding, Report, Severity, Verdict, layers_of
+from firmware.evidence.manifest import Manifest
+from firmware.timebase import format_utc, parse_utc
+from tools.timeline import Interval, Timeline, build_timeline
+
+WIDTH = 1040
+LEFT, RIGHT = 92, 16
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPage:
+    """One recording as opened: its manifest, sealed notes, MP4 (beside the page) and stills as ``data:`` URIs."""
+
+    manifest: Manifest
+    notes: Mapping[str, Any]
+    movie: str
+    movie_bytes: int
+    stills: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftPage:
+    """All that the page shows. ``tampered`` is the report over a copy with one flipped byte."""
+
+    title: str
+    entries: Sequence[Entry]
+    report: Report
+    recordings: Sequence[RecordingPage]
+    tampered: Report | None
+    offload: Mapping[str, Any]
+    figures: Sequence[tuple[str, str]]
+    source: str
+
+
+def write_report(path: Path, page: ShiftPage) -> None:
+    """Render and write; ``path`` is replaced."""
+    environment = Environment(
+        loader=PackageLoader("tools", "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(megabytes=_megabytes, clock=_clock, seconds=_seconds)
+    timeline = build_timeline(page.entries, [one.manifest for one in page.recordings])
+    text = environment.get_template("report.html.j2").render(
+        page=page,
+        timeline=draw(timeline),
+        verdicts={one.recording: one for one in page.report.recordings},
+        layers_of=layers_of,
+        notable=_notable,
+        Severity=Severity,
+        Verdict=Verdict,
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def _notable(findings: Sequence[Finding]) -> list[Finding]:
+    return [one for one in findings if one.severity is not Severity.GOOD]
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.2f} MB"
+
+
+def _clock(utc: str) -> str:
+    """Time of day with tenths, from RFC 3339."""
+    return utc[11:21]
+
+
+def _seconds(microseconds: int) -> str:
+    return f"{microseconds / 1e6:.2f} s"
+
+
+def draw(timeline: Timeline) -> dict[str, Any]:
+    """The time line in page units: rectangles, markers and ticks."""
+    span = max(1, timeline.end_ns - timeline.start_ns)
+
+    def x(at_ns: int) -> float:
+        clipped = min(max(at_ns, timeline.start_ns), timeline.end_ns)
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * (clipped - timeline.start_ns) / span, 2)
+
+    def box(one: Interval) -> dict[str, Any]:
+        title = f"{one.kind} {one.label}".strip()
+        start, end = format_utc(one.start_ns)[11:21], format_utc(one.end_ns)[11:21]
+        return {
+            "kind": one.kind,
+            "x": x(one.start_ns),
+            "width": round(max(1.5, x(one.end_ns) - x(one.start_ns)), 2),
+            "title": f"{title}: {start} to {end} ({(one.end_ns - one.start_ns) / 1e9:.1f} s)",
+        }
+
+    moments = sorted(timeline.moments, key=lambda one: one.at_ns)
+    placed, row_ends = [], [0.0, 0.0, 0.0, 0.0]
+    for one in moments:
+        at = x(one.at_ns)
+        width = 9 + 6.2 * len(one.label)
+        row = next((index for index, end in enumerate(row_ends) if at > end), row_ends.index(min(row_ends)))
+        row_ends[row] = at + width
+        placed.append({"kind": one.kind, "x": at, "row": row, "label": one.label, "title": f"{one.label} {format_utc(one.at_ns)[11:21]}"})
+    return {
+        "width": WIDTH,
+        "left": LEFT,
+        "states": [box(one) for one in timeline.states],
+        "pre_event": [box(one) for one in timeline.pre_event],
+        "moments": placed,
+        "ticks": [{"x": x(at), "label": format_utc(at)[11:19]} for at in _ticks(timeline)],
+        "start": format_utc(timeline.start_ns),
+        "end": format_utc(timeline.end_ns),
+    }
+
+
+def _ticks(timeline: Timeline) -> list[int]:
+    step = 30_000_000_000
+    while (timeline.end_ns - timeline.start_ns) / step > 12:
+        step *= 2
+    first = -(-timeline.start_ns // step) * step
+    return list(range(first, timeline.end_ns, step))
+
+
+def offset_seconds(manifest: Manifest, boottime_us: int) -> float:
+    """Seconds from the first picture to an instant of boot time."""
+    return (boottime_us - manifest.fragments[0].boottime_us) / 1e6 if manifest.fragments else 0.0
+
+
+def still_moments(manifest: Manifest) -> list[tuple[str, float]]:
+    """What is worth a picture: the first one kept, the press, each mark, the end."""
+    if not manifest.fragments:
+        return []
+    moments = [("first picture kept", 0.0), ("at the press", offset_seconds(manifest, manifest.begin.boottime_us))]
+    for mark in manifest.marks:
+        moments.append((f"mark {mark.utc[11:21]}", offset_seconds(manifest, mark.boottime_us)))
+    last = manifest.fragments[-1]
+    label = "last picture before the power loss" if manifest.recovered is not None else "last picture"
+    moments.append((label, offset_seconds(manifest, last.boottime_us + last.duration_us)))
+    return moments
+
+
+__all__ = ["RecordingPage", "ShiftPage", "draw", "parse_utc", "still_moments", "write_report"]
