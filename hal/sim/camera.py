@@ -10,6 +10,7 @@ encoder is one picture behind, so the picture after is drawn before its instant;
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hal.errors import DeviceFault, HalError
 from hal.interfaces import Camera, CameraSink, Picture, VideoFormat
@@ -22,6 +23,7 @@ from hal.sim.world import Life
 _LATE_NS = 500 * MS
 """A real-time line that is later than this loses pictures, as a real sensor would."""
 _COVERED_LUMA = 20
+_LEAST_BPS = 10_000
 
 
 class _Take:
@@ -39,7 +41,6 @@ class _Take:
         self._next = 0
         self._pending: set[int] = set()
         self._ready: dict[int, Encoded] = {}
-        self.bitrate_bps = video.bitrate_bps
         source.aim(Canvas(video.width, video.height), self._began_ns)
 
     def instant(self, number: int) -> int:
@@ -60,9 +61,8 @@ class _Take:
         return self._ready.pop(number, None)
 
     def set_bitrate(self, bitrate_bps: int) -> None:
-        self.bitrate_bps = bitrate_bps
-        if self._encoder is not None:
-            self._encoder.set_bitrate(bitrate_bps)
+        """From the next IDR on, by another encoder: PyAV does not reconfigure a running x264 (measured)."""
+        self._video = replace(self._video, bitrate_bps=bitrate_bps)
 
     def _expose(self) -> None:
         number, self._next = self._next, self._next + 1
@@ -71,9 +71,10 @@ class _Take:
         if world.camera.swallows(at_ns) or (world.realtime and world.now_ns - at_ns > _LATE_NS):
             return
         seen = self._dark.planes if world.lens_covered else self._source.look(at_ns, self._life.reading(at_ns).wall_ns, number)
+        if self._encoder is not None and self._encoder.at_gop_end and self._encoder.bitrate_bps != self._video.bitrate_bps:
+            self._flush()
         if self._encoder is None:
             self._encoder = H264Encoder(self._video)
-            self._encoder.set_bitrate(self.bitrate_bps)
         self._pending.add(number)
         self._take(self._encoder.encode(seen, number))
 
@@ -86,6 +87,12 @@ class _Take:
         for each in encoded:
             self._ready[each.number] = each
             self._pending.discard(each.number)
+
+
+def _check(video: VideoFormat) -> None:
+    sized = 128 <= video.width <= 4096 and 96 <= video.height <= 2304 and video.width % 2 == video.height % 2 == 0
+    if not (sized and 1 <= video.fps <= 120 and video.gop_pictures >= 1 and video.bitrate_bps >= _LEAST_BPS):
+        raise HalError(f"the simulated camera cannot deliver {video!r}")
 
 
 class SimCamera(Camera):
@@ -104,8 +111,7 @@ class SimCamera(Camera):
         if faults.failing_starts:
             faults.failing_starts -= 1
             raise DeviceFault("simulated camera: does not start")
-        if not 1 <= video.fps <= 120 or video.gop_pictures < 1 or video.bitrate_bps < 10_000:
-            raise HalError(f"the camera cannot deliver {video!r}")
+        _check(video)
         self._take = _Take(self._life, self._source, video, self._jitter_ns)
         self._schedule(self._take, 0, sink)
 
@@ -116,8 +122,8 @@ class SimCamera(Camera):
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         self._life.check()
-        if bitrate_bps < 10_000:
-            raise HalError(f"the camera cannot deliver {bitrate_bps!r} bit/s")
+        if bitrate_bps < _LEAST_BPS:
+            raise HalError(f"the simulated camera cannot deliver {bitrate_bps!r} bit/s")
         if self._take is not None:
             self._take.set_bitrate(bitrate_bps)
 

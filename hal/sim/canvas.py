@@ -22,8 +22,8 @@ class Canvas:
     """``planes`` is one array of (height * 3 / 2, width); ``y``, ``u`` and ``v`` are views of it. Sizes are even."""
 
     def __init__(self, width: int, height: int) -> None:
-        if width % 2 or height % 2 or width < 32 or height < 32:
-            raise HalError(f"picture size must be even and at least 32x32, got {width}x{height}")
+        if width % 2 or height % 2 or width < 2 or height < 2:
+            raise HalError(f"picture size must be even, got {width}x{height}")
         self.width, self.height = width, height
         self.planes: Plane = np.empty((height * 3 // 2, width), np.uint8)
         flat, luma = self.planes.reshape(-1), width * height

@@ -49,20 +49,25 @@ class H264Encoder:
             "x264-params": _parameters(video.gop_pictures),
         }
         self._codec = codec
+        self._gop_pictures = video.gop_pictures
+        self._pictures = 0
+        self.bitrate_bps = video.bitrate_bps
+
+    @property
+    def at_gop_end(self) -> bool:
+        """Whether the next picture would be an IDR: the place where another encoder may take over."""
+        return self._pictures % self._gop_pictures == 0
 
     def encode(self, picture: Plane, number: int) -> list[Encoded]:
         """Put in one picture (planes of 4:2:0); take out what is ready. Numbers rise."""
         frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
         frame.pts = number
+        self._pictures += 1
         return _taken(self._codec.encode(frame))
 
     def flush(self) -> list[Encoded]:
         """Take out what is left; nothing can be put in afterwards."""
         return _taken(self._codec.encode(None))
-
-    def set_bitrate(self, bitrate_bps: int) -> None:
-        """From the next picture on; x264 is reconfigured in place."""
-        self._codec.bit_rate = bitrate_bps
 
 
 def _parameters(gop_pictures: int) -> str:

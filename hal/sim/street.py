@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import cv2
@@ -27,9 +28,11 @@ def draw_street(width: float, scale: float, margin: float, seed: int) -> Plane:
     pen.gradient(0, 0, across, FAR_PAVEMENT + margin, (222, 178, 122), (240, 230, 214))
     _skyline(pen, across, FAR_PAVEMENT + margin, dice)
     left = -dice.uniform(0, 60)
+    signs = dice.sample(_SIGNS, len(_SIGNS))
     for index in range(int(across / 170) + 2):
         house = dice.uniform(190, 270)
         _house(pen, left, house, margin, _WALLS[index % len(_WALLS)], dice)
+        _sign(pen, left + 16, FAR_PAVEMENT + margin - 82, signs[index % len(signs)])
         left += house
     _ground(pen, across, margin)
     generator = np.random.default_rng(seed)
@@ -92,11 +95,10 @@ def _shop(pen: Pen, x: float, width: float, base: float, wall: Colour, dice: ran
             [(left, base - 78), (right, base - 78), (right + 3, base - 56), (left - 3, base - 56)],
             colour if index % 2 else (230, 234, 236),
         )
-    _sign(pen, x + 16, base - 82, dice.choice(_SIGNS))
 
 
 def _sign(pen: Pen, x: float, y: float, text: str) -> None:
-    factor = pen.bgr.shape[0] / 720
+    factor = pen.pixels_per_unit
     at = (round(x * pen.pixels_per_unit), round(y * pen.pixels_per_unit))
     cv2.putText(pen.bgr, text, at, cv2.FONT_HERSHEY_DUPLEX, 0.44 * factor, (236, 240, 242), max(1, round(factor)), cv2.LINE_AA)
 
@@ -123,7 +125,8 @@ def _tree(pen: Pen, x: float, base: float, dice: random.Random) -> None:
     pen.ellipse((x + 6, base - 2), 44, 7, (128, 138, 142))
     pen.line([(x, base - 4), (x + 2, base - 130)], (58, 74, 92), 12)
     for _ in range(34):
-        place = (x + dice.gauss(0, 34), base - 170 + dice.gauss(0, 36))
+        angle, reach = dice.uniform(0, 2 * math.pi), math.sqrt(dice.random())
+        place = (x + 62 * reach * math.cos(angle), base - 176 + 56 * reach * math.sin(angle))
         light = 1.25 - (place[1] - (base - 250)) / 200
         pen.ellipse(place, dice.uniform(16, 30), dice.uniform(14, 24), shade((62, 118, 84), max(0.6, light)))
 

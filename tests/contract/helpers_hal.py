@@ -1,0 +1,285 @@
+"""The back-ends under contract. A new back-end joins by adding one factory to the list of each port it offers.
+
+A rig is a port together with what a test needs around it: how to let time pass, and the hand on the other side of it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hal.file_key_store import FileKeyStore
+from hal.interfaces import (
+    AudioFrame,
+    ButtonName,
+    Buttons,
+    Camera,
+    Clock,
+    ClockReading,
+    DockLink,
+    Entropy,
+    Hal,
+    Inbox,
+    Indicators,
+    KeyStore,
+    LampName,
+    Microphone,
+    Picture,
+    Positioning,
+    Power,
+    VideoFormat,
+    Volume,
+    Watchdog,
+    Worker,
+)
+from hal.posix import DirectoryVolume, PosixClock, QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker
+from hal.sim.boot import boot
+from hal.sim.timeline import SECOND
+from hal.sim.world import World
+
+START_WALL_NS = 1_795_421_687_000_000_000
+SMALL = VideoFormat(width=320, height=180, fps=15, bitrate_bps=300_000, gop_pictures=15)
+PATIENCE_S = 10.0
+
+
+@dataclass
+class Heard:
+    """A sink that keeps what it was given; counts as camera and microphone sink."""
+
+    pictures: list[Picture] = field(default_factory=list)
+    frames: list[AudioFrame] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def picture(self, picture: Picture) -> None:
+        self.pictures.append(picture)
+
+    def camera_fault(self, reason: str) -> None:
+        self.faults.append(reason)
+
+    def audio(self, frame: AudioFrame) -> None:
+        self.frames.append(frame)
+
+    def microphone_fault(self, reason: str) -> None:
+        self.faults.append(reason)
+
+
+@dataclass
+class MediaRig:
+    """``pass_time(seconds)`` lets the device deliver for so long."""
+
+    camera: Camera
+    microphone: Microphone
+    now: Callable[[], ClockReading]
+    pass_time: Callable[[float], None]
+
+
+@dataclass
+class ClockRig:
+    """``wait(event)`` returns once the event is set; fails the test when it never is."""
+
+    clock: Clock
+    wait: Callable[[threading.Event], None]
+
+
+@dataclass
+class HandsRig:
+    """The ports that face the wearer and the dock, and the hands that move them."""
+
+    buttons: Buttons
+    indicators: Indicators
+    power: Power
+    positioning: Positioning
+    dock_link: DockLink
+    press: Callable[[ButtonName, int], None]
+    """Press for so many milliseconds, with a bouncing contact, and let it settle."""
+    dock: Callable[[bool], None]
+    set_percent: Callable[[int], None]
+    break_lamp: Callable[[LampName], None]
+
+
+# --- simulator ------------------------------------------------------------------------------------------------------
+
+
+def sim_world() -> World:
+    return World(START_WALL_NS, seed=7)
+
+
+def sim_hal(tmp_path: Path, world: World) -> Hal:
+    return boot(world, {"volume": tmp_path / "card", "keys": tmp_path / "keys"})
+
+
+@contextmanager
+def _sim(tmp_path: Path) -> Iterator[tuple[World, Hal]]:
+    world = sim_world()
+    hal = sim_hal(tmp_path, world)
+    yield world, hal
+    hal.close()
+
+
+@contextmanager
+def _sim_volume(tmp_path: Path) -> Iterator[tuple[Volume, Path]]:
+    with _sim(tmp_path) as (_, hal):
+        yield hal.volume, tmp_path / "card"
+
+
+@contextmanager
+def _sim_media(tmp_path: Path) -> Iterator[MediaRig]:
+    with _sim(tmp_path) as (world, hal):
+
+        def pass_time(seconds: float) -> None:
+            world.horizon_ns = world.now_ns + round(seconds * SECOND)
+            while hal.inbox.get() is not None:
+                pass
+
+        yield MediaRig(hal.camera, hal.microphone, hal.clock.now, pass_time)
+
+
+@contextmanager
+def _sim_clock(tmp_path: Path) -> Iterator[ClockRig]:
+    with _sim(tmp_path) as (world, hal):
+
+        def wait(event: threading.Event) -> None:
+            world.run_until(world.now_ns + 60 * SECOND)
+            assert event.is_set()
+
+        yield ClockRig(hal.clock, wait)
+
+
+@contextmanager
+def _sim_inbox(tmp_path: Path, limit: int) -> Iterator[Inbox]:
+    world = sim_world()
+    hal = boot(world, {"volume": tmp_path / "card", "keys": tmp_path / "keys", "inbox_limit": limit})
+    yield hal.inbox
+    hal.close()
+
+
+@contextmanager
+def _sim_worker(tmp_path: Path, depth: int) -> Iterator[Worker]:
+    with _sim(tmp_path) as (_, hal):
+        yield hal.make_worker("test", depth)
+
+
+@contextmanager
+def _sim_keys(tmp_path: Path) -> Iterator[Callable[[], KeyStore]]:
+    world = sim_world()
+
+    def reopen() -> KeyStore:
+        if world.life is not None:
+            world.life.end()
+        return sim_hal(tmp_path, world).key_store
+
+    yield reopen
+    assert world.life is not None
+    world.life.end()
+
+
+@contextmanager
+def _sim_entropy(tmp_path: Path) -> Iterator[Entropy]:
+    with _sim(tmp_path) as (_, hal):
+        yield hal.entropy
+
+
+@contextmanager
+def _sim_hands(tmp_path: Path) -> Iterator[HandsRig]:
+    with _sim(tmp_path) as (world, hal):
+
+        def press(button: ButtonName, hold_ms: int) -> None:
+            world.run_until(world.press(button, hold_ms=hold_ms, bounce=True) + SECOND)
+
+        yield HandsRig(
+            hal.buttons,
+            hal.indicators,
+            hal.power,
+            hal.positioning,
+            hal.dock_link,
+            press,
+            lambda docked: world.dock() if docked else world.undock(),
+            lambda percent: world.set_power(percent),
+            lambda name: world.break_lamp(name),
+        )
+
+
+@contextmanager
+def _sim_watchdog(tmp_path: Path, address: str) -> Iterator[Watchdog]:
+    before = os.environ.get("NOTIFY_SOCKET")
+    os.environ["NOTIFY_SOCKET"] = address
+    try:
+        with _sim(tmp_path) as (_, hal):
+            yield hal.watchdog
+    finally:
+        del os.environ["NOTIFY_SOCKET"]
+        if before is not None:
+            os.environ["NOTIFY_SOCKET"] = before
+
+
+# --- POSIX ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _posix_volume(tmp_path: Path) -> Iterator[tuple[Volume, Path]]:
+    (tmp_path / "card").mkdir()
+    yield DirectoryVolume(tmp_path / "card"), tmp_path / "card"
+
+
+@contextmanager
+def _posix_clock(tmp_path: Path) -> Iterator[ClockRig]:
+    clock = PosixClock()
+
+    def wait(event: threading.Event) -> None:
+        assert event.wait(PATIENCE_S)
+
+    yield ClockRig(clock, wait)
+    clock.close()
+
+
+@contextmanager
+def _posix_inbox(tmp_path: Path, limit: int) -> Iterator[Inbox]:
+    yield QueueInbox(limit)
+
+
+@contextmanager
+def _posix_worker(tmp_path: Path, depth: int) -> Iterator[Worker]:
+    worker = ThreadWorker("test", depth)
+    yield worker
+    worker.close()
+
+
+@contextmanager
+def _file_keys(tmp_path: Path) -> Iterator[Callable[[], KeyStore]]:
+    yield lambda: FileKeyStore(tmp_path / "keys")
+
+
+@contextmanager
+def _system_entropy(tmp_path: Path) -> Iterator[Entropy]:
+    yield SystemEntropy()
+
+
+@contextmanager
+def _posix_watchdog(tmp_path: Path, address: str) -> Iterator[Watchdog]:
+    watchdog = SdNotifyWatchdog({"NOTIFY_SOCKET": address})
+    yield watchdog
+    watchdog.close()
+
+
+def notify_socket(address: str) -> socket.socket:
+    """The service manager's end of ``NOTIFY_SOCKET``."""
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    opened.bind("\0" + address[1:] if address.startswith("@") else address)
+    opened.settimeout(PATIENCE_S)
+    return opened
+
+
+VOLUMES = {"sim": _sim_volume, "posix": _posix_volume}
+CLOCKS = {"sim": _sim_clock, "posix": _posix_clock}
+INBOXES = {"sim": _sim_inbox, "posix": _posix_inbox}
+WORKERS = {"sim": _sim_worker, "posix": _posix_worker}
+KEY_STORES = {"sim": _sim_keys, "file": _file_keys}
+ENTROPIES = {"sim": _sim_entropy, "posix": _system_entropy}
+WATCHDOGS = {"sim": _sim_watchdog, "posix": _posix_watchdog}
+MEDIA = {"sim": _sim_media}
+HANDS = {"sim": _sim_hands}

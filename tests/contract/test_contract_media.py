@@ -1,0 +1,228 @@
+"""What every camera and microphone owes: streams that a decoder nobody here wrote takes without a complaint."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from shutil import which
+
+import av
+import numpy as np
+import pytest
+from helpers_hal import MEDIA, SMALL, Heard, MediaRig
+
+from hal.errors import HalError
+from hal.interfaces import AudioFrame, Picture, VideoFormat
+
+SECOND = 1_000_000_000
+
+
+@pytest.fixture(params=MEDIA)
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MediaRig]:
+    with MEDIA[request.param](tmp_path) as opened:
+        yield opened
+
+
+def film(rig: MediaRig, seconds: float, video: VideoFormat = SMALL) -> list[Picture]:
+    heard = Heard()
+    rig.camera.start(video, heard)
+    rig.pass_time(seconds)
+    rig.camera.stop()
+    assert heard.faults == []
+    return heard.pictures
+
+
+def listen(rig: MediaRig, seconds: float) -> list[AudioFrame]:
+    heard = Heard()
+    rig.microphone.start(heard)
+    rig.pass_time(seconds)
+    rig.microphone.stop()
+    assert heard.faults == []
+    return heard.frames
+
+
+def nal_types(data: bytes) -> list[int]:
+    """Types of the NAL units of an Annex B access unit, found by their start codes."""
+    return [part[0] & 31 for part in data.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]]
+
+
+def decoded(pictures: list[Picture]) -> list[av.VideoFrame]:
+    codec = av.CodecContext.create("h264", "r")
+    frames: list[av.VideoFrame] = []
+    for picture in pictures:
+        frames += codec.decode(av.Packet(picture.data))
+    return frames + codec.decode(None)
+
+
+def sound(rig: MediaRig, frames: list[AudioFrame]) -> np.ndarray:
+    codec = av.CodecContext.create("aac", "r")
+    codec.extradata = rig.microphone.format().codec_config
+    parts = [part for frame in frames for part in codec.decode(av.Packet(frame.data))]
+    return np.concatenate([part.to_ndarray().reshape(-1) for part in parts])
+
+
+def test_every_idr_carries_its_parameter_sets_and_comes_on_the_beat(rig: MediaRig) -> None:
+    pictures = film(rig, 3)
+    assert [index for index, picture in enumerate(pictures) if picture.keyframe] == list(range(0, len(pictures), SMALL.gop_pictures))
+    for picture in pictures:
+        types = nal_types(picture.data)
+        assert (5 in types) == picture.keyframe
+        assert not picture.keyframe or types.index(7) < types.index(8) < types.index(5)
+        assert picture.keyframe or set(types) == {1}
+
+
+def test_pictures_decode_to_the_same_count_and_size(rig: MediaRig) -> None:
+    pictures = film(rig, 2)
+    frames = decoded(pictures)
+    assert len(frames) == len(pictures) >= 2 * SMALL.fps
+    assert {(frame.width, frame.height) for frame in frames} == {(SMALL.width, SMALL.height)}
+    assert {av.video.frame.PictureType(frame.pict_type).name for frame in frames} == {"I", "P"}
+
+
+def test_every_gop_decodes_alone(rig: MediaRig) -> None:
+    """Closed GOPs: each is evidence by itself."""
+    pictures = film(rig, 2.9)
+    whole = [frame.to_ndarray() for frame in decoded(pictures)]
+    start = 2 * SMALL.gop_pictures
+    alone = [frame.to_ndarray() for frame in decoded(pictures[start:])]
+    assert len(alone) == len(pictures) - start
+    assert all(np.array_equal(one, other) for one, other in zip(alone, whole[start:], strict=True))
+
+
+@pytest.mark.system
+def test_ffmpeg_decodes_without_a_word(rig: MediaRig, tmp_path: Path) -> None:
+    """BWC-POL-25, by a program of the machine."""
+    if which("ffmpeg") is None:
+        pytest.skip("ffmpeg is not installed")
+    (tmp_path / "film.h264").write_bytes(b"".join(picture.data for picture in film(rig, 2)))
+    command = ["ffmpeg", "-v", "warning", "-xerror", "-f", "h264", "-i", str(tmp_path / "film.h264"), "-f", "null", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_instants_rise_by_the_pictures_distance(rig: MediaRig) -> None:
+    """BWC-POL-26: the instant is that of the exposure, on the sensor's grid."""
+    begin = rig.now()
+    pictures = film(rig, 2)
+    times = [picture.captured.boottime_ns for picture in pictures]
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    assert min(steps) > 0
+    assert all(abs(step - SECOND / SMALL.fps) < SECOND / SMALL.fps / 4 for step in steps)
+    assert begin.boottime_ns <= times[0]
+    assert times[-1] <= rig.now().boottime_ns
+    assert {picture.captured.wall_ns - picture.captured.boottime_ns for picture in pictures} == {begin.wall_ns - begin.boottime_ns}
+
+
+def test_nothing_comes_after_stop_and_a_restart_begins_with_an_idr(rig: MediaRig) -> None:
+    heard = Heard()
+    rig.camera.start(SMALL, heard)
+    rig.pass_time(0.5)
+    rig.camera.stop()
+    rig.camera.stop()
+    count = len(heard.pictures)
+    rig.pass_time(1)
+    assert len(heard.pictures) == count > 0
+    again = film(rig, 0.5)
+    assert again[0].keyframe
+    assert again[0].captured.boottime_ns > heard.pictures[-1].captured.boottime_ns
+    assert len(decoded(again)) == len(again)
+
+
+def test_bitrate_is_kept_and_changes_while_running(rig: MediaRig) -> None:
+    """BWC-POL-48: heat lowers the rate without a seam."""
+    video = VideoFormat(width=320, height=180, fps=15, bitrate_bps=800_000, gop_pictures=15)
+    heard = Heard()
+    rig.camera.start(video, heard)
+    rig.pass_time(6)
+    rig.camera.set_bitrate(150_000)
+    rig.pass_time(6)
+    rig.camera.stop()
+    before = sum(len(picture.data) for picture in heard.pictures[45:90]) * 8 / 3
+    after = sum(len(picture.data) for picture in heard.pictures[-45:]) * 8 / 3
+    assert 400_000 < before < 1_000_000
+    assert after < 250_000
+    assert len(decoded(heard.pictures)) == len(heard.pictures)
+    assert [index for index, picture in enumerate(heard.pictures) if picture.keyframe] == list(range(0, len(heard.pictures), 15))
+
+
+def test_camera_refuses_what_it_cannot_deliver(rig: MediaRig) -> None:
+    for video in (VideoFormat(width=321), VideoFormat(fps=0), VideoFormat(gop_pictures=0), VideoFormat(bitrate_bps=0)):
+        with pytest.raises(HalError):
+            rig.camera.start(video, Heard())
+    assert len(film(rig, 0.2)) > 0
+    assert {"sensor", "encoder", "profile"} <= set(rig.camera.describe())
+
+
+def test_sound_decodes_and_is_not_silence(rig: MediaRig) -> None:
+    frames = listen(rig, 1)
+    heard = sound(rig, frames)
+    assert len(heard) == len(frames) * rig.microphone.format().frame_samples
+    assert float(np.abs(heard).mean()) > 0.001
+
+
+def test_audio_configuration_says_what_is_delivered(rig: MediaRig) -> None:
+    """ISO/IEC 14496-3, 1.6.2.1: object type 2 (AAC-LC), frequency index, channels."""
+    audio = rig.microphone.format()
+    bits = int.from_bytes(audio.codec_config[:2], "big")
+    rates = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+    assert bits >> 11 == 2
+    assert rates[bits >> 7 & 15] == audio.sample_rate
+    assert bits >> 3 & 15 == audio.channels
+
+
+def test_audio_instants_are_a_frame_apart(rig: MediaRig) -> None:
+    audio = rig.microphone.format()
+    begin = rig.now().boottime_ns
+    times = [frame.captured.boottime_ns for frame in listen(rig, 2)]
+    step = SECOND * audio.frame_samples / audio.sample_rate
+    assert all(abs(later - earlier - step) < 2_000_000 for earlier, later in pairwise(times))
+    assert begin <= times[0]
+    assert times[-1] + step <= rig.now().boottime_ns
+
+
+def test_nothing_is_heard_between_stop_and_start(rig: MediaRig) -> None:
+    """BWC-POL-17: what is muted is not captured, not even in the first frame afterwards."""
+    before = listen(rig, 0.5)
+    silence_began = rig.now().boottime_ns
+    heard = Heard()
+    rig.pass_time(3)
+    silence_ended = rig.now().boottime_ns
+    rig.microphone.start(heard)
+    rig.pass_time(0.5)
+    rig.microphone.stop()
+    count = len(heard.frames)
+    rig.pass_time(0.5)
+    assert len(heard.frames) == count > 0
+    assert before[-1].captured.boottime_ns < silence_began
+    assert heard.frames[0].captured.boottime_ns >= silence_ended
+
+
+@pytest.mark.system
+def test_ffmpeg_decodes_the_sound(rig: MediaRig, tmp_path: Path) -> None:
+    """BWC-POL-25: the access units and their configuration make an MP4 that a program of the machine takes."""
+    if which("ffmpeg") is None:
+        pytest.skip("ffmpeg is not installed")
+    frames = listen(rig, 1)
+    path = tmp_path / "sound.mp4"
+    path.write_bytes(_mp4(rig, frames))
+    done = subprocess.run(
+        ["ffmpeg", "-v", "warning", "-xerror", "-i", str(path), "-f", "null", "-"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _mp4(rig: MediaRig, frames: list[AudioFrame]) -> bytes:
+    audio, out = rig.microphone.format(), io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=audio.sample_rate)
+        stream.codec_context.extradata = audio.codec_config
+        for index, frame in enumerate(frames):
+            packet = av.Packet(frame.data)
+            packet.stream, packet.time_base = stream, Fraction(1, audio.sample_rate)
+            packet.pts = packet.dts = index * audio.frame_samples
+            container.mux(packet)
+    return out.getvalue()
