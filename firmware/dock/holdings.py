@@ -138,7 +138,7 @@ class LedgerView:
         following = self._batches[starts[0] + 1 :]
         fitting = [batch for batch in following if batch.end - mark.log_bytes <= LOG_BATCH_BYTES]
         last = fitting[-1] if fitting else following[0]
-        proof = tuple(consistency_proof(self._hashes[: last.size], mark.size)) if mark.size else ()
+        proof = consistency_proof(self._hashes, mark.size, last.size)
         return LedgerExtension(mark.size, mark.log_bytes, self._data[mark.log_bytes : last.end], last.line, proof, chain)
 
 

@@ -129,8 +129,8 @@ class Committer:
         data = paths[BEGIN].read_bytes()
         self._check_signature(serial, data, paths[BEGIN_SIGNATURE].read_bytes())
         begin = Begin.from_bytes(data)
-        if (begin.recording, begin.device) != (manifest.recording, serial):
-            raise IntegrityError(LAYER, f"{BEGIN} is of {begin.recording!r} of {begin.device!r}")
+        if (begin.recording, begin.device.serial) != (manifest.recording, serial):
+            raise IntegrityError(LAYER, f"{BEGIN} is of {begin.recording!r} of {begin.device.serial!r}")
 
     def _check_leaves(self, serial: str, manifest: Manifest, manifest_sha256: str) -> None:
         """Each thing that the manifest names was in the witnessed ledger before, with the same hash, once."""

@@ -86,10 +86,17 @@ class Cutter:
                         with self._lock:
                             self.cuts += 1
                         break
-        for one in (source, sink):
-            _break(one)
-            with self._lock:
-                self._sockets.discard(one)
+        _break(source)
+        _finish(sink)
+        with self._lock:
+            self._sockets -= {source, sink}
+
+
+def _finish(one: socket.socket) -> None:
+    """End a connection so that what was forwarded still arrives: bytes that left a cable before it was cut do."""
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
 
 
 def _break(one: socket.socket) -> None:

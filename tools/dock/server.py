@@ -51,18 +51,25 @@ class Body:
     left: int
 
     def readinto(self, view: memoryview) -> int:
-        """Fill ``view`` as far as the body goes; 0 at its end. Raises PeerGone."""
+        """Fill ``view`` as far as the body goes; 0 at its end. Raises PeerGone, after what had come was given out."""
         wanted = min(len(view), self.left)
         done = 0
         while done < wanted:
-            done += self.connection.receive_into(view[done:wanted])
+            try:
+                done += self.connection.receive_into(view[done:wanted])
+            except PeerGone:
+                if done == 0:
+                    raise
+                break
         self.left -= done
         return done
 
     def read(self) -> bytes:
         """All of it; the caller has checked the length."""
         data = bytearray(self.left)
-        self.readinto(memoryview(data))
+        view = memoryview(data)
+        while view:
+            view = view[self.readinto(view) :]
         return bytes(data)
 
     def cut(self) -> None:
