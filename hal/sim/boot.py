@@ -57,6 +57,7 @@ def _open_ports(world: World, life: Life, settings: SimConfig, source: PictureSo
     camera = SimCamera(life, source, settings.jitter_ns)
     microphone = SimMicrophone(life, open_sound(settings.source, world.seed))
     real_watchdog = SdNotifyWatchdog(os.environ)
+    life.before_power_loss += [camera.close, microphone.close, real_watchdog.close]
     return Hal(
         backend="sim",
         clock=SimClock(life),

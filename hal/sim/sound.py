@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.errors import HalUnavailable
-from hal.sim.source import open_container
+from hal.sim.source import frame_offset_s, open_container, seek
 
 SAMPLE_RATE = 48_000
 _NS = 1_000_000_000
@@ -67,52 +67,53 @@ class FileSound(SoundSource):
         self._path = path
         with open_container(path, "audio") as container:
             self._length = round((container.duration or 0) * SAMPLE_RATE / 1e6)
-        self._place = 0
-        self._parts = self._decode()
-        self._rest: Samples = np.zeros(0, np.float32)
+        self.listen_from(0)
 
     def listen_from(self, at_ns: int) -> None:
-        self._rewind()
         place = at_ns * SAMPLE_RATE // _NS
-        self._skip(place % self._length if self._length else 0)
+        self._parts = self._endless(place % self._length if self._length else 0)
+        self._rest: Samples = np.zeros(0, np.float32)
 
     def take(self, count: int) -> Samples:
         while len(self._rest) < count:
-            part = next(self._parts, None)
-            if part is None:
-                self._pad()
-                self._parts = self._decode()
-            else:
-                self._rest = np.concatenate((self._rest, part))
-                self._place += len(part)
+            self._rest = np.concatenate((self._rest, next(self._parts)))
         taken, self._rest = self._rest[:count], self._rest[count:]
         return taken
 
     def close(self) -> None:
         self._parts = iter(())
 
-    def _skip(self, count: int) -> None:
-        while count > 0:
-            step = min(count, SAMPLE_RATE)
-            self.take(step)
-            count -= step
+    def _endless(self, place: int) -> Iterator[Samples]:
+        """Rounds of exactly the file's length: a longer track is cut, a shorter one filled with silence."""
+        while True:
+            began = place
+            for part in self._decode(place):
+                fitting = part[: self._length - place] if self._length else part
+                place += len(fitting)
+                yield fitting
+                if place == self._length:
+                    break
+            # A track that gives nothing at all still lasts a second: the loop must move on.
+            missing = self._length - place if self._length else SAMPLE_RATE * (place == began)
+            while missing > 0:
+                yield np.zeros(min(missing, SAMPLE_RATE), np.float32)
+                missing -= SAMPLE_RATE
+            place = 0
 
-    def _pad(self) -> None:
-        """Silence up to the file's length (at least one second, or an empty track would loop for ever)."""
-        missing = max(self._length - self._place, SAMPLE_RATE if self._place == 0 else 0)
-        self._rest = np.concatenate((self._rest, np.zeros(missing, np.float32)))
-        self._place = 0
-
-    def _rewind(self) -> None:
-        self._parts, self._place, self._rest = self._decode(), 0, np.zeros(0, np.float32)
-
-    def _decode(self) -> Iterator[Samples]:
+    def _decode(self, place: int) -> Iterator[Samples]:
+        """Samples from ``place`` of the file on; ends at the end, and at damage."""
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
         with open_container(self._path, "audio") as container:
+            seek(container, place * _NS // SAMPLE_RATE)
+            skip: int | None = None
             try:
                 for frame in container.decode(audio=0):
+                    if skip is None:
+                        skip = place - round(frame_offset_s(container, frame) * SAMPLE_RATE)
                     for part in resampler.resample(frame):
-                        yield np.asarray(part.to_ndarray(), np.float32).reshape(-1)
+                        samples = np.asarray(part.to_ndarray(), np.float32).reshape(-1)
+                        yield samples[max(0, skip) :]
+                        skip -= len(samples)
             except av.FFmpegError:
                 return
 

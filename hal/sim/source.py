@@ -16,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.frame import Frame
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 
@@ -45,9 +46,12 @@ class PictureSource(ABC):
 
 def open_container(path: str, kind: str) -> InputContainer:
     """Open a file or device that has a ``kind`` ("video" or "audio") stream; ``HalUnavailable`` names it otherwise."""
-    device = path.startswith("/dev/")
     try:
-        container = av.open(path, format="v4l2" if device else None)
+        if path.startswith("/dev/"):
+            container = av.open(path, format="v4l2")
+        else:
+            # "file:" and the whitelist: neither a name nor a playlist inside a file may reach for the network.
+            container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise HalUnavailable(f"source {path!r} cannot be played: {reason.lower()}; give a video file that ffprobe reads") from error
@@ -55,6 +59,23 @@ def open_container(path: str, kind: str) -> InputContainer:
         container.close()
         raise HalUnavailable(f"source {path!r} has no {kind}; give a video file that ffprobe reads")
     return container
+
+
+def frame_offset_s(container: InputContainer, frame: Frame) -> float:
+    """Where a frame lies in its file, seconds from the file's beginning; 0 when the container does not tell."""
+    if frame.time is None or container.start_time is None:
+        return 0.0
+    return frame.time - container.start_time / 1e6
+
+
+def seek(container: InputContainer, offset_ns: int) -> None:
+    """Go to a key frame at or before ``offset_ns`` where the container can; stay at the beginning otherwise."""
+    if offset_ns <= 0 or container.start_time is None:
+        return
+    try:
+        container.seek(container.start_time + offset_ns // 1000, backward=True)
+    except av.FFmpegError:
+        return
 
 
 class _Fit:
@@ -86,9 +107,12 @@ class FileSource(PictureSource):
         self._path = path
         self._container = open_container(path, "video")
         self._began_ns = 0
+        self._length_ns = (self._container.duration or 0) * 1000
+        """Of one round; learnt at the end of the file where the container does not tell."""
         self._next: tuple[int, VideoFrame] | None = None
         self._fit = _Fit(Canvas(32, 32))
         self._shown: Plane | None = None
+        self._step_ns = self._seen_ns = 0
         self._frames = self._decode()
         if (first := next(self._frames, None)) is None:
             self._container.close()
@@ -97,9 +121,9 @@ class FileSource(PictureSource):
 
     def aim(self, canvas: Canvas, at_ns: int) -> None:
         self._fit = _Fit(canvas)
-        self._rewind()
-        duration_ns = (self._container.duration or 0) * 1000
-        self._began_ns = at_ns - at_ns % duration_ns if duration_ns else at_ns
+        offset_ns = at_ns % self._length_ns if self._length_ns else 0
+        self._began_ns = at_ns - offset_ns
+        self._rewind(offset_ns)
         self._shown = None
 
     def look(self, at_ns: int, wall_ns: int, number: int) -> Plane:
@@ -125,32 +149,33 @@ class FileSource(PictureSource):
         """The next picture and the world instant from which it is seen; begins again at the end of the file."""
         for _ in range(2):
             found = next(self._frames, None)
-            if found is not None:
+            if found is not None and not 0 < self._length_ns <= found[0]:
+                self._seen_ns = found[0] + self._step_ns
                 return self._began_ns + found[0], found[1]
+            self._length_ns = self._length_ns or self._seen_ns
             self._began_ns += self._length_ns
-            self._rewind()
+            self._rewind(0)
         raise DeviceFault(f"source {self._path!r} has no picture that decodes")
 
-    def _rewind(self) -> None:
+    def _rewind(self, offset_ns: int) -> None:
+        """Open again, at ``offset_ns`` or a key frame before it."""
         self._container.close()
         self._container = open_container(self._path, "video")
+        seek(self._container, offset_ns)
         self._frames = self._decode()
         self._next = None
 
     def _decode(self) -> Iterator[tuple[int, VideoFrame]]:
-        """(offset in the file in ns, picture); ends at the end, and at damage. Sets the length seen so far."""
+        """(offset in the file in ns, picture); ends at the end, and at damage."""
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
-        step_ns = round(_NS / (stream.average_rate or 25))
-        first: float | None = None
-        offset_ns = -step_ns
+        self._step_ns = round(_NS / (stream.average_rate or 25))
+        offset_ns = -self._step_ns
         try:
             for frame in self._container.decode(stream):
-                first = frame.time if first is None else first
                 # Without time stamps, or with one that goes back, the nominal rate is what there is.
-                told = round((frame.time - first) * _NS) if frame.time is not None and first is not None else -1
-                offset_ns = told if told > offset_ns else offset_ns + step_ns
-                self._length_ns = offset_ns + step_ns
+                told = round(frame_offset_s(self._container, frame) * _NS)
+                offset_ns = told if told > offset_ns else offset_ns + self._step_ns
                 yield offset_ns, frame
         except av.FFmpegError:
             return
