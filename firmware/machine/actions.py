@@ -87,8 +87,9 @@ _NO_ROOM = "the store was full"
 
 
 def _refused(model: Model, at: Timestamp, why: str) -> do.Write:
-    port = next((port for port in Port if port.blocking and port in model.faults), Port.STORAGE)
-    return do.Write("fault", at, {"port": port.value, "reason": f"recording asked for while {why}"})
+    failed = next((port for port in Port if port.blocking and port in model.faults), Port.STORAGE)
+    name = "power" if model.halt_reason else failed.value
+    return do.Write("fault", at, {"port": name, "reason": f"recording asked for while {why}"})
 
 
 def withdraw(model: Model, event: ev.Held) -> Acted:

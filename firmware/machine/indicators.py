@@ -79,7 +79,7 @@ CUES: dict[CueName, Cue] = {
     CueName.LOW_BATTERY: Cue(((660, 120), (440, 120)), ((150, 75),) * 4),
     CueName.LOW_STORAGE: Cue(((330, 200), (0, 100), (330, 200)), ((150, 75),) * 5),
     CueName.CLOCK_UNSET: Cue(((990, 60), (0, 60)) * 4, ((60, 200), (60, 200), (60, 0))),
-    CueName.REMINDER: Cue(((880, 60),), ((60, 0),)),
+    CueName.REMINDER: Cue(((880, 60),), ((300, 0),)),
     CueName.SLEEP: Cue(((440, 200), (330, 200)), ((300, 100), (100, 0))),
     CueName.READY: Cue(((660, 80), (880, 80)), ((60, 0),)),
     CueName.DOCKED: Cue(((550, 100),), ()),

@@ -30,6 +30,8 @@ CHARGED_PERCENT = 95
 
 def step(model: Model, event: ev.Event) -> tuple[Model, tuple[do.Effect, ...]]:
     """Take one event. Never raises for an event of the declared types."""
+    if model.state is State.HALTED:
+        return model, ()  # as the table says; gestures would still ask for timers that nobody serves any more
     if isinstance(event, ev.ButtonChanged):
         model, made, calls = _edge(model, event)
     elif isinstance(event, ev.Elapsed) and event.timer in _FINGERS:

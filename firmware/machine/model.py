@@ -36,7 +36,8 @@ class Model:
     full: bool = False
     faults: frozenset[Port] = frozenset()
     battery: Battery = Battery.OK
-    percent: int = 100
+    percent: int = 0
+    """0 until told: a battery nobody has read is not charged."""
     charging: bool = False
     clock_unset: bool = False
     room_warning: int = 0

@@ -105,7 +105,7 @@ TABLE: tuple[Row, ...] = (
     Row(RESTING, ev.StorageFilled, None, act.fill, REST, "stop and alarm; never overwrite (BWC-POL-23)"),
     Row((FULL,), ev.StorageFreed, None, act.free, REST, "room again"),
     Row((BOOTING, FAULT), ev.StorageFreed, guards.full, act.free, STAY, "room again; the state has another reason"),
-    Row(ALIVE, ev.StorageFreed, None, act.ignore, STAY, "there was room"),
+    Row((BOOTING, READY, RECORDING, SLEEPING, DOCKED, FAULT), ev.StorageFreed, None, act.ignore, STAY, "there was room"),
     Row(ALIVE, ev.StorageMeasured, None, act.measure, STAY, "warned at two marks"),
     # Dock.
     Row(ALIVE, ev.Docked, guards.docked, act.ignore, STAY, "told before"),

@@ -62,7 +62,12 @@ def _account_gap(old: Model, new: Model, at: Timestamp) -> Acted:
 
 
 def _camera_wanted(model: Model) -> bool:
-    """Never in the dock or asleep but to record; through a fault, so that the buffer is full when it is over."""
+    """Never in the dock or asleep but to record; through a fault, so that the buffer is full when it is over.
+
+    While booting it stays as the daemon left it: started first of all, or not yet.
+    """
+    if model.state is State.BOOTING:
+        return model.camera_on
     if model.state is State.FAULT:
         return model.owed is not None or not (model.docked or model.asleep or model.full)
     return model.state in (State.READY, State.RECORDING)

@@ -53,7 +53,7 @@ def public_key_text(key_id: bytes, public: bytes) -> str:
     """The public key as the stock tool writes it."""
     _check_lengths(key_id, public)
     name = int.from_bytes(key_id, "little")
-    return f"{_UNTRUSTED}minisign public key {name:016X}\n{_b64(_KEY_ALGORITHM + key_id + public)}\n"
+    return f"{_UNTRUSTED}minisign public key {name:X}\n{_b64(_KEY_ALGORITHM + key_id + public)}\n"
 
 
 def parse_public_key(text: str) -> PublicKey:

@@ -1,0 +1,306 @@
+"""The machine under any sequence of events: random hands, random faults, against a naive model of the button."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware.machine import effects as do
+from firmware.machine import events as ev
+from firmware.machine.indicators import Colour, Lamp
+from firmware.machine.machine import Model, initial, step
+from firmware.machine.states import Button, Cause, Port, Previous, State, TimerName
+from firmware.policy.model import Activation, Mute, MuteMode, Policy, Sleep
+from firmware.timebase import Timestamp, Trust
+
+MS = 1_000_000
+RHYTHM_MS = (1, 4, 10, 24, 25, 26, 60, 120, 250, 500, 599, 600, 601, 900, 1500, 2999, 3000, 3049, 3050, 3051, 3500, 9000)
+POLICIES = [
+    Policy(),
+    Policy(activation=Activation(confirm_stop=True), mute=Mute(MuteMode.TOGGLE), sleep=Sleep(True)),
+    Policy(mute=Mute(MuteMode.HOLD), sleep=Sleep(True)),
+]
+
+
+def stamp(ms: int) -> Timestamp:
+    return Timestamp(ms * MS, 1_790_000_000_000_000_000 + ms * MS, Trust.RTC)
+
+
+@dataclass
+class World:
+    """Runs the machine and its timers; keeps every effect."""
+
+    model: Model
+    told: list[tuple[int, State, do.Effect]]
+    timers: dict[TimerName, int]
+
+    @classmethod
+    def start(cls, policy: Policy) -> World:
+        return cls(initial(policy, stamp(0)), [], {})
+
+    def tell(self, event: ev.Event) -> None:
+        while due := [(when, name.value) for name, when in self.timers.items() if when < event.at.boottime_ns]:
+            when, value = min(due)
+            del self.timers[TimerName(value)]
+            self._step(ev.Elapsed(stamp(when // MS), TimerName(value)))
+        self._step(event)
+
+    def _step(self, event: ev.Event) -> None:
+        before = self.model.state
+        self.model, effects = step(self.model, event)
+        for effect in effects:
+            self.told.append((event.at.boottime_ns, before, effect))
+            match effect:
+                case do.SetTimer(timer, when):
+                    self.timers[timer] = when
+                case do.CancelTimer(timer):
+                    self.timers.pop(timer, None)
+
+
+# The naive model: a wearer's view of a button, over a finished list of edges.
+
+
+def presses(edges: list[tuple[int, bool]]) -> list[tuple[int, int]]:
+    """(down, up) in ms. A press whose release was lost ends untold at the next press-down: it was a tap, unless it had
+    been down for so long, timer's margin included, that it was already told as a hold. One never released is a hold."""
+    found: list[tuple[int, int]] = []
+    start: int | None = None
+    for when, pressed in edges:
+        if start is not None:
+            lost_tap = pressed and when - start <= 3050
+            found.append((start, start + 1 if lost_tap else when))
+        start = when if pressed else None
+    return found if start is None else [*found, (start, start + 60_000)]
+
+
+@dataclass
+class Wearer:
+    """Recording or not, and what was counted, by the three sentences of the manual."""
+
+    recording: bool = False
+    starts: int = 0
+    stops: int = 0
+    marks: int = 0
+
+    def live(self, edges: list[tuple[int, bool]]) -> None:
+        first = -10_000
+        for down, up in presses(edges):
+            if down - first <= 600:
+                self._double()
+                first = -10_000
+            elif up - down >= 3000:
+                self._hold()
+                first = -10_000
+            else:
+                self.marks += self.recording
+                first = down
+
+    def _double(self) -> None:
+        self.marks += self.recording
+        self.starts += not self.recording
+        self.recording = True
+
+    def _hold(self) -> None:
+        self.stops += self.recording
+        self.recording = False
+
+
+def rhythm(random: Random) -> list[tuple[int, bool]]:
+    """2 to 30 edges at least 25 ms apart, mostly down and up in turn, sometimes one lost. Bounces have their unit tests."""
+    edges, when, down = [], 5_000, False
+    for _ in range(random.randrange(2, 30)):
+        when += max(25, random.choice(RHYTHM_MS))
+        down = not down if random.random() < 0.95 else down
+        edges.append((when, down))
+    return edges
+
+
+def test_any_rhythm_does_what_the_manual_says() -> None:
+    """4,000 rhythms: starts, stops and marks are those of the naive model (BWC-POL-01, BWC-POL-02, BWC-POL-18)."""
+    random, totals = Random(20261123), [0, 0, 0]
+    for _ in range(4_000):
+        edges, wearer = rhythm(random), Wearer()
+        wearer.live(edges)
+        world = World.start(POLICIES[0])
+        world.tell(ev.Booted(stamp(1), Previous.CLEAN, 0))
+        for when, pressed in edges:
+            world.tell(ev.ButtonChanged(stamp(when), Button.RECORD, pressed))
+        world.tell(ev.ClockSet(stamp(edges[-1][0] + 60_000)))
+        kinds = [type(effect) for _, _, effect in world.told]
+        counts = [kinds.count(kind) for kind in (do.StartRecording, do.StopRecording, do.AddMark)]
+        assert counts == [wearer.starts, wearer.stops, wearer.marks], edges
+        totals = [total + count for total, count in zip(totals, counts, strict=True)]
+    assert min(totals) > 1_000  # the rhythms did say something
+
+
+# Anything at all.
+
+FREE = [
+    lambda at, r: ev.Docked(at),
+    lambda at, r: ev.Undocked(at),
+    lambda at, r: ev.Faulted(at, r.choice(list(Port)), "reason"),
+    lambda at, r: ev.Recovered(at, r.choice(list(Port))),
+    lambda at, r: ev.Recovered(at, r.choice(list(Port))),
+    lambda at, r: ev.StorageFilled(at),
+    lambda at, r: ev.StorageFreed(at),
+    lambda at, r: ev.StorageMeasured(at, r.randrange(100)),
+    lambda at, r: ev.PowerChanged(at, r.choice((3, 5, 14, 16, 19, 50, 99)) if r.random() < 0.3 else 60, r.random() < 0.5),
+    lambda at, r: ev.ClockSet(at),
+    lambda at, r: ev.ReceiptVerified(at, "r"),
+    lambda at, r: ev.OffloadCompleted(at),
+    lambda at, r: ev.Elapsed(at, r.choice(list(TimerName))),
+    lambda at, r: ev.Booted(at, Previous.CRASH, None),
+]
+
+
+def shift(random: Random, length: int) -> Iterator[ev.Event]:
+    """Taps, double presses, holds, both buttons, and everything else that can happen, in any order."""
+    when, down = 100, {Button.RECORD: False, Button.FUNCTION: False}
+    boots = random.randrange(6)
+    for i in range(length):
+        when += random.choice((0, *RHYTHM_MS))
+        if i == boots:
+            yield ev.Booted(stamp(when), random.choice(list(Previous)), random.choice((None, 0, 5_000_000_000)))
+        elif random.random() < 0.6:
+            button = Button.RECORD if random.random() < 0.8 else Button.FUNCTION
+            down[button] = not down[button] if random.random() < 0.95 else down[button]
+            yield ev.ButtonChanged(stamp(when), button, down[button])
+        elif random.random() < 0.01:
+            yield ev.ShutdownRequested(stamp(when), "asked")
+        else:
+            yield random.choice(FREE)(stamp(when), random)
+
+
+def run(seed: int, length: int = 60) -> tuple[World, int]:
+    random = Random(seed)
+    world, last = World.start(random.choice(POLICIES)), 0
+    for event in shift(random, length):
+        world.tell(event)
+        check_always(world.model)
+        last = event.at.boottime_ns
+    return world, last
+
+
+def check_always(model: Model) -> None:
+    """What holds of every model that can be reached."""
+    lamps = model.shown
+    assert lamps is not None
+    assert (lamps[0] == Lamp(Colour.RED)) is (model.state is State.RECORDING)
+    assert model.ending is None
+    if model.state is State.RECORDING:
+        assert model.camera_on
+        assert not model.blocked
+        assert not model.full
+        assert model.owed is None
+        assert model.reminder_ns is not None
+    else:
+        assert not model.muted
+    if model.state is State.READY:
+        assert model.camera_on
+        assert (model.docked, model.blocked, model.full, model.asleep) == (False, False, False, False)
+    if model.state in (State.DOCKED, State.SLEEPING, State.HALTED):
+        assert not model.camera_on
+    if model.state is not State.BOOTING:
+        assert not model.held_back
+
+
+def test_invariants_over_random_shifts() -> None:
+    """Total, and the subject lamp is lit exactly while recording (BWC-POL-13), over 1,200 shifts of anything."""
+    reached = set()
+    for seed in range(1_200):
+        world, _ = run(seed)
+        reached.add(world.model.state)
+        check_pairs([effect for _, _, effect in world.told])
+    assert reached == set(State) - {State.BOOTING}
+
+
+def check_pairs(effects: list[do.Effect]) -> None:
+    """Starts and stops alternate, marks and splits fall inside, camera and mute pair, the halt is last."""
+    recording = muted = False
+    for i, effect in enumerate(effects):
+        match effect:
+            case do.StartRecording():
+                assert not recording
+                recording = True
+            case do.StopRecording(cause):
+                assert recording
+                assert not muted
+                assert cause is not Cause.RECOVERY
+                recording = False
+            case do.AddMark() | do.SplitRecording():
+                assert recording
+            case do.Mute():
+                assert recording
+                assert not muted
+                muted = True
+            case do.Unmute():
+                assert muted
+                muted = False
+            case do.Halt():
+                assert i == len(effects) - 1
+
+
+def test_taps_and_the_dock_alone_never_stop_a_recording() -> None:
+    """BWC-POL-02: no press shorter than the hold, in any number and rhythm, docked or not."""
+    for seed in range(500):
+        random = Random(seed)
+        world, when = World.start(POLICIES[0]), 5_000
+        world.tell(ev.Booted(stamp(1), Previous.CLEAN, 0))
+        for _ in range(30):
+            when += random.choice(RHYTHM_MS)
+            world.tell(ev.ButtonChanged(stamp(when), Button.RECORD, True))
+            if random.random() < 0.2:
+                world.tell(random.choice((ev.Docked, ev.Undocked))(stamp(when)))
+            when += random.choice([ms for ms in RHYTHM_MS if ms < 2_900])
+            world.tell(ev.ButtonChanged(stamp(when), Button.RECORD, False))
+            when += 26 if random.random() < 0.5 else 700
+        assert not [effect for _, _, effect in world.told if isinstance(effect, do.StopRecording)], seed
+
+
+def test_gaps_tile_the_run() -> None:
+    """BWC-POL-05: gap entries are exactly the undocked time in which the camera could not record at once."""
+    for seed in range(500):
+        random = Random(seed)
+        world, previous, missing = World.start(POLICIES[2]), 0, 0
+        for event in shift(random, 60):
+            if isinstance(event, ev.ButtonChanged | ev.Elapsed):
+                event = ev.ClockSet(event.at)
+            if isinstance(event, ev.Booted) and world.model.state is State.BOOTING:
+                event = replace(event, down_ns=0)
+            model = world.model
+            if not model.docked and model.state not in (State.READY, State.RECORDING, State.HALTED):
+                missing += event.at.boottime_ns - previous
+            world.tell(event)
+            previous = event.at.boottime_ns
+        gap = world.model.gap
+        entries = [effect for _, _, effect in world.told if isinstance(effect, do.Write)] + list(world.model.held_back)
+        written = sum(entry.fields["duration_us"] for entry in entries if entry.kind == "gap")  # type: ignore[misc]
+        still_open = (previous - gap.since.boottime_ns) // 1000 if gap else 0
+        assert written + still_open == missing // 1000, seed
+
+
+def test_every_activation_is_answered() -> None:
+    """BWC-POL-01: a double press starts, marks, or is remembered or refused in writing; never nothing."""
+    for seed in range(500):
+        world, last = run(seed, 30)
+        at = stamp(last // MS + 1)
+        before = world.model
+        if before.state is State.HALTED:
+            continue
+        model, effects = before, ()
+        for offset, pressed in ((5_000, True), (5_100, False), (5_300, True)):
+            now = replace(at, boottime_ns=at.boottime_ns + offset * MS, wall_ns=at.wall_ns + offset * MS)
+            model, effects = step(model, ev.ButtonChanged(now, Button.RECORD, pressed))
+        told = [effect for effect in effects if isinstance(effect, do.StartRecording | do.AddMark | do.Write)]
+        assert told or (model.state is State.BOOTING and model.owed is not None), (seed, before.state)
+
+
+@given(st.integers(min_value=0, max_value=2**32))
+@settings(max_examples=25, deadline=None)
+def test_step_is_a_function(seed: int) -> None:
+    """The same events give the same effects."""
+    assert run(seed, 20)[0].told == run(seed, 20)[0].told
