@@ -38,6 +38,7 @@ from firmware.evidence.cms_asn1 import PARSE_ERRORS
 from firmware.evidence.pki import AUTHORITIES, ISSUER_OF, Role
 
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
+_MAX_NAME = 64  # X.520
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PATH_LENGTH = {Role.ROOT: 1, Role.DEVICE_CA: 0, Role.DOCK_CA: 0}
@@ -89,7 +90,7 @@ def new_key(random_bytes: Callable[[int], bytes], curve: ec.EllipticCurve | None
 
 def make_root(agency: str, private_key: ec.EllipticCurvePrivateKey, serial: int, validity: Validity) -> Authority:
     """The agency's self-signed root."""
-    name = subject_name(agency, Role.ROOT, f"{agency} root")
+    name = subject_name(agency, Role.ROOT, Role.ROOT.value)
     certificate = _sign(_builder(name, name, private_key.public_key(), serial, validity), Role.ROOT, private_key, private_key.public_key())
     return Authority(certificate, private_key)
 
@@ -98,7 +99,7 @@ def make_authority(root: Authority, role: Role, private_key: ec.EllipticCurvePri
     """``Role.DEVICE_CA`` or ``Role.DOCK_CA`` under the root."""
     if role not in (Role.DEVICE_CA, Role.DOCK_CA):
         raise UsageError(f"expected the role of an intermediate authority, got {role.value!r}")
-    return Authority(issue(root, role, f"{root.agency} {role.value}", private_key.public_key(), serial, validity), private_key)
+    return Authority(issue(root, role, role.value, private_key.public_key(), serial, validity), private_key)
 
 
 def issue(
@@ -198,16 +199,16 @@ def subject_name(agency: str, role: Role, common_name: str) -> x509.Name:
 
     ``UsageError`` when one cannot stand in a certificate.
     """
-    try:
-        attributes = [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, agency),
-            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role.value),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-        if role in (Role.CAMERA, Role.CAMERA_LINK):
-            attributes.append(x509.NameAttribute(NameOID.SERIAL_NUMBER, common_name))
-    except ValueError as error:
-        raise UsageError(f"cannot stand in a certificate: {agency!r}, {common_name!r}: {error}") from None
+    for text in (agency, common_name):
+        if not 1 <= len(text) <= _MAX_NAME or not text.isprintable():
+            raise UsageError(f"expected a name of 1 to {_MAX_NAME} printable characters, got {text!r}")
+    attributes = [
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, agency),
+        x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role.value),
+        x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+    ]
+    if role in (Role.CAMERA, Role.CAMERA_LINK):
+        attributes.append(x509.NameAttribute(NameOID.SERIAL_NUMBER, common_name))
     return x509.Name(attributes)
 
 

@@ -30,7 +30,7 @@ dock, undock   nothing
 offload        size, root: the checkpoint that a dock took
 receipt        recording, receipt_sha256, store
 release        recording: removed from the camera, after its receipt
-shutdown       nothing: the last leaf of a clean run
+shutdown       reason: the last leaf of a clean run
 =============  =======================================================================================================
 
 Invariants: ``Entry.from_bytes(leaf).to_bytes() == leaf`` for every leaf that is accepted; nothing personal is a field.
@@ -102,7 +102,7 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "offload": {"size": f.integer(), "root": f.digest},
     "receipt": {**_recording, "receipt_sha256": f.digest, "store": _text},
     "release": _recording,
-    "shutdown": {},
+    "shutdown": {"reason": _text},
 }
 _HEAD: dict[str, f.Check] = {
     "n": f.integer(),

@@ -47,10 +47,14 @@ def parse(data: bytes, layer: str, max_bytes: int = MAX_BYTES, *, allow_floats: 
     text = _decode_text(data, layer)
     decoder = _FLOAT_DECODER if allow_floats else _DECODER
     try:
-        value = decoder.decode(text)
-        if not _is_plain(value, MAX_DEPTH):
+        value = decoder.decode(text)  # of a repeated key one value is left, so the comparison below refuses it
+        if text.isascii() and not allow_floats and data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+            # As in canonical(), without a look at every value: ASCII text has ASCII keys, integers were bounded while they
+            # were read, and so few brackets cannot nest too deeply.
+            again = _ENCODER.encode(value).encode("utf-8")
+        else:
             _refuse_depth(value, MAX_DEPTH)
-        again = canonical(value)
+            again = canonical(value)
     except json.JSONDecodeError as error:
         raise FormatError(layer, f"not JSON: {error.msg}", offset=len(text[: error.pos].encode("utf-8"))) from None
     except (ValueError, RecursionError) as error:
@@ -77,7 +81,10 @@ def _is_plain(value: Any, depth: int) -> bool:
     if depth == 0:
         return False
     if kind is dict:
-        return all(type(key) is str and key.isascii() and _is_plain(item, depth - 1) for key, item in value.items())
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii() or not (type(item) is str or _is_plain(item, depth - 1)):
+                return False
+        return True
     return (kind is list or kind is tuple) and all(_is_plain(item, depth - 1) for item in value)
 
 
@@ -89,11 +96,11 @@ def _refuse_depth(value: Any, depth: int) -> None:
             _refuse_depth(item, depth - 1)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is repeated")
-    return found
+def _bounded(text: str) -> int:
+    value = int(text)
+    if not -_INT_LIMIT < value < _INT_LIMIT:
+        raise ValueError(f"expected an integer within 2**53, got {text[:40]!r}")
+    return value
 
 
 def _refuse_number(text: str) -> NoReturn:
@@ -110,5 +117,5 @@ def _first_difference(one: bytes, other: bytes) -> int:
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_refuse_number, parse_constant=_refuse_number)
-_FLOAT_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_number)
+_DECODER = json.JSONDecoder(parse_int=_bounded, parse_float=_refuse_number, parse_constant=_refuse_number)
+_FLOAT_DECODER = json.JSONDecoder(parse_int=_bounded, parse_constant=_refuse_number)
