@@ -47,7 +47,7 @@ class Committer:
         self._layout = layout
         self._database = database
         self._roots = roots
-        self._store = store
+        self.store = store
         self._now_ns = now_ns
         self._signing = threading.Lock()
 
@@ -160,7 +160,7 @@ class Committer:
         with self._signing:
             now_ns = self._now_ns()
             receipt = self._receipt(serial, offer, now_ns).to_bytes()
-            signed = SignedReceipt(receipt, cms.sign_detached(receipt, self._store.chain, self._store.sign_digest, now_ns))
+            signed = SignedReceipt(receipt, cms.sign_detached(receipt, self.store.chain, self.store.sign_digest, now_ns))
             directory = self._layout.receipts(serial)
             files.make_directory(directory)
             files.write_file(directory / f"{offer.recording}.json.p7s", signed.signature)
@@ -180,7 +180,7 @@ class Committer:
             manifest_sha256=offer.manifest_sha256,
             files=tuple(ReceiptFile(file.name, file.sha256, file.size_bytes) for file in ordered),
             ledger=LedgerPoint(mark.size, mark.root),
-            store=self._store.name,
+            store=self.store.name,
             store_index=self._database.receipt_count(),
             received_utc=format_utc(now_ns // 1000 * 1000),
         )

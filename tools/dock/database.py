@@ -121,7 +121,7 @@ class Database:
     def custody_log(self) -> list[bytes]:
         """All events, oldest first. Raises IntegrityError when the chain is broken."""
         previous, events = _NO_ROW, []
-        for number, event, claimed, digest in self._rows("SELECT number, event, previous, hash FROM custody ORDER BY number"):
+        for number, event, claimed, digest in self._rows("SELECT number, CAST(event AS BLOB), previous, hash FROM custody ORDER BY number"):
             if claimed != previous or hashlib.sha256(previous + event).digest() != digest:
                 raise IntegrityError("custody log", f"row {number} does not continue the one before it")
             previous = digest

@@ -57,7 +57,7 @@ class Routes:
         self._layout = layout
         self._database = database
         self._ledger = ledger
-        self._committer = committer
+        self.committer = committer
         self._reserve_bytes = reserve_bytes
         self._report = report
         self._gate = UploadGate()
@@ -96,7 +96,7 @@ class Routes:
                     return self._json(self._ledger.accept(peer.serial, extension).to_bytes())
             case ("POST", "v1", "recordings", recording, "commit") if is_recording_id(recording):
                 with self._locks[peer.serial]:
-                    return self._json(self._committer.commit(peer.serial, recording).to_bytes())
+                    return self._json(self.committer.commit(peer.serial, recording).to_bytes())
             case ("GET", "v1", "receipts", recording) if is_recording_id(recording):
                 return self._json(self._receipt(peer, recording).to_bytes())
         raise reject(404, Refusal.OTHER, f"nothing answers {head.method} {head.path}")

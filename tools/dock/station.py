@@ -57,14 +57,14 @@ class Station:
         self.database = Database(layout.database, now_ns)
         ledger = LedgerKeeper(layout, self.database, loaded.roots, loaded.witness, now_ns)
         committer = Committer(layout, self.database, loaded.roots, loaded.store, now_ns)
-        routes = Routes(config.site, layout, self.database, ledger, committer, config.limits.reserve_bytes, report)
+        self.routes = Routes(config.site, layout, self.database, ledger, committer, config.limits.reserve_bytes, report)
 
         def identify_peer(der: bytes) -> Peer:
             return identify(der, loaded.roots, loaded.dock_ca, now_ns())
 
         address = (config.host, config.port)
         try:
-            self._server = DockServer(address, server_context(config.identity), identify_peer, routes.dispatch, config.limits, report)
+            self._server = DockServer(address, server_context(config.identity), identify_peer, self.routes.dispatch, config.limits, report)
         except OSError as error:
             raise UsageError(f"cannot listen on {config.host}:{config.port}: {error}", remedy="give another --host or --port") from None
 
