@@ -65,7 +65,10 @@ def _path(key: str, value: Any) -> Path:
 
 
 def _source(key: str, value: Any) -> str | None:
-    return None if value in (None, "") else str(_path(key, value))
+    if value in (None, ""):
+        return None
+    # Not through Path, which would tidy what the user typed: messages name the source as it was given.
+    return value if isinstance(value, str) else str(_path(key, value))
 
 
 def _start(key: str, value: Any) -> tuple[float, float] | None:

@@ -1,9 +1,10 @@
 """Real H.264 in process: libx264 behind PyAV, set up as the camera's encoder would be.
 
 Responsible for closed GOPs of a fixed length, no B-pictures, SPS and PPS at every IDR, one slice a picture, Annex B, and
-a bounded rate. Refuses to know time: pictures carry a number.
+an average rate. Refuses to know time: pictures carry a number.
 
-Two x264 threads work on two pictures at once, so an access unit comes out when the next picture went in.
+Invariants: the same pictures make the same bytes (so no VBV: with threads x264 then looks at how far the other picture
+happens to be; measured); two x264 threads work on two pictures, so an access unit comes out when the next picture went in.
 """
 
 from __future__ import annotations
@@ -44,8 +45,6 @@ class H264Encoder:
         codec.options = {
             "preset": _PRESET,
             "tune": "zerolatency",
-            "maxrate": str(video.bitrate_bps * 5 // 4),
-            "bufsize": str(video.bitrate_bps),
             "x264-params": _parameters(video.gop_pictures),
         }
         self._codec = codec
