@@ -64,7 +64,8 @@ def _account_gap(old: Model, new: Model, at: Timestamp) -> Acted:
 def _camera_wanted(model: Model) -> bool:
     """Never in the dock or asleep but to record; through a fault, so that the buffer is full when it is over.
 
-    While booting it stays as the daemon left it: started first of all, or not yet.
+    While booting it stays as the daemon left it: started first of all, or not yet. One that fails while it is wanted is
+    started again at once, then every ``RETRY_NS``: each second of it is a second without a picture.
     """
     if model.state is State.BOOTING:
         return model.camera_on
@@ -75,7 +76,8 @@ def _camera_wanted(model: Model) -> bool:
 
 def _camera(old: Model, new: Model, at: Timestamp) -> Acted:
     wanted = _camera_wanted(new)
-    if wanted is new.camera_on:
+    failed = Port.CAMERA in new.faults - old.faults and new.state is not State.BOOTING
+    if wanted is new.camera_on and not (wanted and failed):
         return new, ()
     if wanted:
         return replace(new, camera_on=True, camera_since=at), (do.StartCamera(),)

@@ -101,6 +101,18 @@ def test_not_the_format(spoil: Callable[[str], str]) -> None:
         minisign.parse_signature(spoil(TEXT))
 
 
+@pytest.mark.parametrize("line", [1, 3])
+def test_base64_has_one_form(line: int) -> None:
+    """The bits that padding leaves over must be zero: a signature has one text only."""
+    lines = TEXT.splitlines()
+    body, padding = lines[line].rstrip("="), lines[line].count("=")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    assert padding
+    twin = body[:-1] + alphabet[alphabet.index(body[-1]) + 1] + "=" * padding
+    with pytest.raises(FormatError, match="expected the base64 of"):
+        minisign.parse_signature("\n".join([*lines[:line], twin, *lines[line + 1 :]]))
+
+
 def test_public_keys_that_are_none() -> None:
     good = minisign.public_key_text(KEY_ID, PUBLIC)
     for text in ("", good[:-2], good + "x\n", good.replace("RWQ", "RUQ"), good.splitlines()[1]):
