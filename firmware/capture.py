@@ -130,14 +130,18 @@ class Capture:
         """Go on in a new recording with the next GOP: the open one still belongs to the old (BWC-POL-06)."""
         self._split = (order, at, notes)
 
-    def stop(self) -> Gop | None:
-        """End a recording: the pictures of the open GOP up to now. The GOP itself goes on, into the buffer."""
+    def stop(self, at: Timestamp) -> Gop | None:
+        """End a recording: the pictures of the open GOP up to ``at``. The GOP itself goes on, into the buffer.
+
+        A hold is known for one a moment after it became one. The picture that leads the open GOP is kept even if it came in
+        that moment: it carries the signature of the GOP before it.
+        """
         self._recording = False
         self._split = None
         self._follows = True
         final = self._assembler.snapshot()
         self._assembler.discard_audio()
-        return final
+        return None if final is None else _up_to(final, at)
 
     def shortfall(self) -> str:
         """Why the buffer holds less than configured (BWC-POL-09); empty when it does not."""
@@ -195,3 +199,11 @@ class Capture:
             self._custodian.submit_drop(first, time.since(first) // 1000, count, "camera-format")
         self._refused = None
         self._last = None  # accounted for: the step in capture times is this gap
+
+
+def _up_to(gop: Gop, at: Timestamp) -> Gop:
+    """The leading picture and every other, and the sound, up to an instant."""
+    units = (gop.units[0], *(unit for unit in gop.units[1:] if unit.time.boottime_ns <= at.boottime_ns))
+    audio = tuple(sound for sound in gop.audio if sound.time.boottime_ns <= at.boottime_ns)
+    size_bytes = sum(unit.size_bytes for unit in units) + sum(len(sound.data) for sound in audio)
+    return Gop(units, audio, None, size_bytes)

@@ -1,7 +1,7 @@
 """The one thread that writes evidence: a queue of operations in front of vault, ledger and the open recording.
 
 Responsible for order (operations run as submitted), for group commit (GOPs that wait together become durable together), for
-bounds (house law 4) and for accounting: what a failing volume swallows is owed to the ledger until it can be written.
+bounds (house law 4) and for patience: what a failing volume refuses waits in memory and is tried again.
 Refuses to decide anything: the loop does, and hears what became of it through ``report``.
 
 Threads: the ``submit_*`` methods and :meth:`kick` are called by the loop; :meth:`drain` runs on the worker. The deque between
@@ -39,11 +39,15 @@ class DeviceTrouble:
 
 @dataclass(frozen=True, slots=True)
 class StorageTrouble:
-    """The volume refused a write. ``full``: no room; else a fault. ``lost_pictures`` were seen and not kept."""
+    """The volume refused a write. ``full``: no room; else a fault, and the write is tried again."""
 
     reason: str
     full: bool
-    lost_pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageWorks:
+    """A write went through after trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class _TakeReceipts:
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
-    pass
+    announced: bool
 
 
 class Custodian:
@@ -154,7 +158,7 @@ class Custodian:
         self._pending: deque[object] = deque()
         self._waiting_bytes = 0
         self._recorder: Recorder | None = None
-        self._owed: list[Draft] = []
+        self._troubled = False
         self._warrants = dict(warrants)
 
     # --- the loop's side --------------------------------------------------------------------------------------------
@@ -200,7 +204,7 @@ class Custodian:
 
     def submit_checkpoint(self) -> None:
         """Publish the newest checkpoint as a signed note, for the dock."""
-        self._submit(_Checkpoint())
+        self._submit(_Checkpoint(announced=True))
 
     def kick(self) -> None:
         """Let the worker drain the queue; a refusal means that it is about to anyway."""
@@ -219,103 +223,104 @@ class Custodian:
     # --- the worker's side ------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Carry out everything that waits, GOPs that wait side by side as one group."""
+        """Carry out what waits, in order. What the volume refuses stays at the head of the queue and is tried again at the
+        next :meth:`kick`; only GOPs are ever dropped, when there is no room for them, and then by a ``drop`` entry."""
         while self._pending:
             operation = self._pending.popleft()
-            if isinstance(operation, Gop):
-                self._commit(self._group(operation))
-                continue
+            group = self._group(operation) if isinstance(operation, Gop) else []
             try:
-                self._carry_out(operation)
+                self._carry_out(group or operation)
+            except VolumeFull as error:
+                self._report(StorageTrouble(str(error), full=True))
+                if not group:
+                    self._pending.appendleft(operation)
+                    return
+                self._drop(group, "storage-full")
             except HalError as error:
-                self._failed(operation, error)
-
-    def _group(self, first: Gop) -> list[Gop]:
-        gops = [first]
-        while self._pending and isinstance(self._pending[0], Gop):
-            gops.append(self._pending.popleft())  # type: ignore[arg-type]
-        return gops
-
-    def _commit(self, gops: list[Gop]) -> None:
-        try:
-            if self._recorder is not None:
-                self._settle()
-                self._recorder.commit(gops, read_clock(self._clock))
-                self._watch_space()
-        except (HalError, FormatError) as error:
-            lost = sum(len(gop.units) for gop in gops)
-            end = gops[-1].end or gops[-1].units[-1].time
-            self._owe_drop(gops[0].start, end.since(gops[0].start) // 1000, lost, error)
-            if isinstance(error, FormatError):
+                self._pending.extendleft(reversed(group or [operation]))
+                self._troubled = True
+                self._report(StorageTrouble(str(error), full=False))
+                return
+            except FormatError as error:
+                if not group:
+                    raise
+                self._drop(group, "camera-format")
                 self._report(DeviceTrouble("camera", f"its pictures cannot be kept: {error}"))
             else:
-                self._report(StorageTrouble(str(error), isinstance(error, VolumeFull), lost))
-        finally:
-            self._waiting_bytes -= sum(gop.size_bytes for gop in gops)
+                self._worked(group)
+
+    def _group(self, first: Gop) -> list[object]:
+        """GOPs that wait side by side become durable together."""
+        gops: list[object] = [first]
+        while self._pending and isinstance(self._pending[0], Gop):
+            gops.append(self._pending.popleft())
+        return gops
+
+    def _worked(self, group: list[object]) -> None:
+        self._release_bytes(group)
+        if self._troubled:
+            self._troubled = False
+            self._report(StorageWorks())
+
+    def _drop(self, group: list[object], cause: str) -> None:
+        """Whole GOPs are lost; the entry that says so takes their place in the queue (house law 4)."""
+        gops = [gop for gop in group if isinstance(gop, Gop)]
+        self._release_bytes(group)
+        end = gops[-1].end or gops[-1].units[-1].time
+        pictures = sum(len(gop.units) for gop in gops)
+        self._pending.appendleft(_Drop(gops[0].start, end.since(gops[0].start) // 1000, pictures, cause))
+
+    def _release_bytes(self, group: list[object]) -> None:
+        self._waiting_bytes -= sum(gop.size_bytes for gop in group if isinstance(gop, Gop))
 
     def _carry_out(self, operation: object) -> None:
         match operation:
+            case list():
+                if self._recorder is not None:
+                    self._recorder.commit(operation, read_clock(self._clock))
+                    self._watch_space()
             case _WriteEntry(draft):
-                self._settle()
                 self._ledger.append([draft])
             case BeginOrder():
                 recorder = Recorder(self._context, self._vault, self._ledger, operation, self._report)
                 recorder.begin()
                 self._recorder = recorder
-            case _MarkAt(at):
-                if self._recorder is not None:
-                    self._recorder.mark(at)
-            case _Drop(first, duration_us, pictures, cause):
-                if self._recorder is not None:
-                    self._recorder.drop(first, duration_us, pictures, cause)
             case _End(final, at, cause, notes):
-                if self._recorder is not None:
-                    self._settle()
-                    self._recorder.end(final, at, cause, notes)
-                    self._report(RecordingClosed(self._recorder.recording, self._recorder.fragments))
-                    self._recorder = None
-            case _MuteAt(at, muted):
-                if self._recorder is not None:
-                    self._recorder.mute(at, muted)
+                self._end(final, at, cause, notes)
+            case _MarkAt() | _Drop() | _MuteAt():
+                self._tell(operation)
             case _Release(recording, at):
                 self._release(recording, at)
             case _TakeReceipts():
                 self._take_receipts()
-            case _Checkpoint():
+            case _Checkpoint(announced):
                 self._ledger.publish_checkpoint(self._context.public_key)
-                self._report(CheckpointPublished())
+                if announced:
+                    self._report(CheckpointPublished())
 
-    def _failed(self, operation: object, error: HalError) -> None:
-        """Nothing is forgotten: an entry is owed, an end is tried again at the next chance (boot at the latest)."""
-        match operation:
-            case _WriteEntry(draft):
-                self._owed.append(draft)
-            case _MarkAt(at) if self._recorder is not None:
-                self._owed.append(Draft("mark", at, {"recording": self._recorder.recording}))
-            case _Drop(first, duration_us, pictures, _):
-                self._owe_drop(first, duration_us, pictures, error)
-            case _End():
-                self._recorder = None  # the next boot closes it, as after a power cut
-        self._report(StorageTrouble(str(error), isinstance(error, VolumeFull), 0))
-
-    def _owe_drop(self, first: Timestamp, duration_us: int, pictures: int, error: Exception) -> None:
+    def _tell(self, operation: _MarkAt | _Drop | _MuteAt) -> None:
+        """What is said of the open recording; nothing when there is none (it ended a moment ago)."""
         if self._recorder is None:
             return
-        fields = {"recording": self._recorder.recording, "after": self._recorder.fragments - 1, "pictures": pictures}
-        cause = "storage-full" if isinstance(error, VolumeFull) else "storage-fault" if isinstance(error, HalError) else "camera-format"
-        self._owed.append(Draft("drop", first, {**fields, "duration_us": duration_us, "cause": cause}))
+        match operation:
+            case _MarkAt(at):
+                self._recorder.mark(at)
+            case _Drop(first, duration_us, pictures, cause):
+                self._recorder.drop(first, duration_us, pictures, cause)
+            case _MuteAt(at, muted):
+                self._recorder.mute(at, muted)
 
-    def _settle(self) -> None:
-        """Append what is owed. It goes first, so that the ledger tells things in the order in which they happened."""
-        if self._owed:
-            self._ledger.append(self._owed)
-            if self._recorder is not None:
-                self._recorder.adopt_drops(self._owed)
-            self._owed = []
+    def _end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
+        if self._recorder is None:
+            return
+        self._recorder.end(final, at, cause, notes)
+        self._report(RecordingClosed(self._recorder.recording, self._recorder.fragments))
+        self._recorder = None
+        self._pending.appendleft(_Checkpoint(announced=False))
 
     def _watch_space(self) -> None:
         if self._volume.free_bytes() < self._reserve:
-            self._report(StorageTrouble(f"less than {self._reserve} bytes free", True, 0))
+            self._report(StorageTrouble(f"less than {self._reserve} bytes free", full=True))
 
     def _take_receipts(self) -> None:
         """Verified receipt, made durable, then its leaf (W3, BWC-POL-23). A bad one is refused by name and kept aside."""
@@ -327,9 +332,10 @@ class Custodian:
                 name = self._receipts.refuse(recording)
                 self._ledger.append([Draft("fault", now, {"port": "dock", "reason": f"receipt {name} refused: {error}"[:200]})])
                 continue
-            self._ledger.keep_receipt(recording, receipt, signature)
-            fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
-            self._warrants[recording] = ReleaseWarrant(recording, self._ledger.append([Draft("receipt", now, fields)])[0])
+            if recording not in self._warrants:
+                self._ledger.keep_receipt(recording, receipt, signature)
+                fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
+                self._warrants[recording] = ReleaseWarrant(recording, self._ledger.append([Draft("receipt", now, fields)])[0])
             self._receipts.done(recording)
             self._report(ReceiptAccepted(recording))
         closed = [one for one in self._vault.recordings() if MANIFEST_SIGNATURE in self._vault.files(one)]
@@ -343,5 +349,5 @@ class Custodian:
         self._vault.release(warrant)
         del self._warrants[recording]
         self._ledger.append([Draft("release", at, {"recording": recording})])
-        self._ledger.publish_checkpoint(self._context.public_key)
+        self._pending.appendleft(_Checkpoint(announced=False))
         self._report(Released(recording))

@@ -23,6 +23,7 @@ from firmware.custodian import (
     Released,
     SpoolChecked,
     StorageTrouble,
+    StorageWorks,
 )
 from firmware.evidence.manifest import Video
 from firmware.identity import RecordingContext
@@ -56,6 +57,8 @@ from hal.interfaces import (
 log = logging.getLogger("oathcamd")
 
 TICK_NS = 1_000_000_000
+TROUBLE_NS = 1_000_000_000
+"""A volume that refuses writes for this long is at fault."""
 STALL_NS = 1_500_000_000
 """No picture for this long is a camera fault (camera-notes §2.5: warn at 1.5 s)."""
 
@@ -103,6 +106,7 @@ class Daemon:
         self._microphone_on = False
         self._muted = False
         self._progress = False
+        self._trouble_since: Timestamp | None = None
         self._recording = ""
         self._awaiting_receipts = False
         self._closed_recordings: list[str] = []
@@ -124,6 +128,8 @@ class Daemon:
         hal.buttons.subscribe(lambda edge: self._post(edge))
         hal.dock_link.subscribe(lambda sense: self._post(sense))
         hal.power.subscribe(lambda state: self._post(state))
+        if self._policy.pre_event.audio:
+            self._start_microphone()
         now = read_clock(hal.clock)
         self._power(hal.power.state(), now)
         self._feed(ev.Booted(now, Previous(previous), down_ns))
@@ -184,9 +190,12 @@ class Daemon:
             case RecordingClosed(recording, fragments):
                 self._closed_recordings.append(recording)
                 log.info("recording %s closed with %d fragments", recording, fragments)
-            case StorageTrouble(reason, full, lost):
-                log.error("storage: %s (%d pictures lost)", reason, lost)
-                self._feed(ev.StorageFilled(now) if full else ev.Faulted(now, Port.STORAGE, reason))
+            case StorageTrouble(reason, full):
+                self._storage_trouble(reason, full, now)
+            case StorageWorks():
+                self._trouble_since = None
+                if self._model.has_fault(Port.STORAGE):
+                    self._feed(ev.Recovered(now, Port.STORAGE))
             case CheckpointPublished():
                 self._hal.dock_link.request_sync()
             case ReceiptAccepted(recording):
@@ -197,10 +206,22 @@ class Daemon:
             case SpoolChecked(unreceipted) if unreceipted == 0 and self._awaiting_receipts:
                 self._awaiting_receipts = False
                 self._feed(ev.OffloadCompleted(now))
+                self._custodian.submit_checkpoint()  # the dock is to hold the receipts' and releases' leaves too
+                self._custodian.kick()
             case SpoolChecked():
                 pass
             case _:
                 log.error("inbox item of unknown kind %r", type(item).__name__)
+
+    def _storage_trouble(self, reason: str, full: bool, now: Timestamp) -> None:
+        """A refused write is tried again each second; it is a fault when it stays refused (BWC-POL-47: felt within 2 s)."""
+        log.error("storage: %s", reason)
+        if full:
+            self._feed(ev.StorageFilled(now))
+            return
+        self._trouble_since = self._trouble_since or now
+        if now.since(self._trouble_since) >= TROUBLE_NS and not self._model.has_fault(Port.STORAGE):
+            self._feed(ev.Faulted(now, Port.STORAGE, reason))
 
     def _picture(self, picture: Picture) -> None:
         self._capture.picture(picture)
@@ -225,7 +246,7 @@ class Daemon:
         self._watch_room(now)
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()
-            self._custodian.kick()
+        self._custodian.kick()
         if self._progress or not self._camera_on:
             self._hal.watchdog.feed()
         self._progress = False
@@ -344,7 +365,7 @@ class Daemon:
     def _stop_recording(self, cause: Cause, at: Timestamp) -> None:
         if not self._policy.pre_event.audio or not self._camera_on:
             self._stop_microphone()
-        final = self._capture.stop()
+        final = self._capture.stop(at)
         self._custodian.submit_end(final, at, cause.value, self._notes())
         self._recording = ""
         self._custodian.kick()

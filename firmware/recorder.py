@@ -11,6 +11,7 @@ memory only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +95,7 @@ class Recorder:
         self._fragments: list[FragmentRecord] = []
         self._marks: list[Mark] = []
         self._gaps: list[Gap] = []
+        self._finished = False
         self._mutes: list[Mute] = []
         self._muted_since: int | None = None
         self._begin: Begin
@@ -142,40 +144,40 @@ class Recorder:
 
         Raises the volume's error with nothing promised; the caller accounts for the GOPs by :meth:`drop`.
         """
-        self._commit([self._signer.sign_gop(gop) for gop in gops], now)
+        signer = copy(self._signer)
+        self._commit([signer.sign_gop(gop) for gop in gops], now)
+        self._signer = signer
 
     def mark(self, at: Timestamp) -> None:
         """A wearer's mark (BWC-POL-18); which fragment it falls into is settled at the end."""
-        self._marks.append(Mark(at.boottime_ns // 1000, at.utc, -1))
         self._append([Draft("mark", at, {"recording": self.recording})])
+        self._marks.append(Mark(at.boottime_ns // 1000, at.utc, -1))
 
     def mute(self, at: Timestamp, muted: bool) -> None:
         """Sound is not captured from here on, or is again (BWC-POL-17)."""
+        self._append([Draft("mute" if muted else "unmute", at, {"recording": self.recording, "cause": "button"})])
         if muted:
             self._muted_since = at.boottime_ns // 1000
         elif self._muted_since is not None:
             self._mutes.append(Mute(self._muted_since, at.boottime_ns // 1000, "button"))
             self._muted_since = None
-        self._append([Draft("mute" if muted else "unmute", at, {"recording": self.recording, "cause": "button"})])
 
     def drop(self, first: Timestamp, duration_us: int, pictures: int, cause: str) -> None:
         """Pictures that were seen and could not be kept: a gap entry, in the ledger and in the manifest."""
         after = len(self._fragments) - 1
-        self._gaps.append(Gap(after, first.boottime_ns // 1000, duration_us, pictures, cause))
         fields = {"recording": self.recording, "after": after, "pictures": pictures, "duration_us": duration_us, "cause": cause}
         self._append([Draft("drop", first, fields)])
-
-    def adopt_drops(self, drafts: Sequence[Draft]) -> None:
-        """Take ``drop`` leaves that were owed during a storage fault into the manifest's gaps."""
-        for draft in drafts:
-            if draft.kind == "drop" and draft.fields["recording"] == self.recording:
-                fields, start_us = draft.fields, draft.time.boottime_ns // 1000
-                self._gaps.append(Gap(fields["after"], start_us, fields["duration_us"], fields["pictures"], fields["cause"]))
+        self._gaps.append(Gap(after, first.boottime_ns // 1000, duration_us, pictures, cause))
 
     def end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
-        """Close: last GOP with its own signature, sealed notes, signed manifest, end leaf (BWC-POL-24)."""
-        if final is not None:
-            self._commit([self._signer.finish(final)], at)
+        """Close: last GOP with its own signature, sealed notes, signed manifest, end leaf (BWC-POL-24).
+
+        After an error of the volume it may be called again with the same arguments; what is done is not done twice.
+        """
+        if final is not None and not self._finished:
+            signer = copy(self._signer)
+            self._commit([signer.finish(final)], at)
+            self._finished = True
         sealed_notes = self._seal(canonical(notes))
         self._vault.write(self.recording, [(names.NOTES, sealed_notes)])
         manifest = self._manifest(at, cause, Notes(sha256(sealed_notes).hex(), len(sealed_notes)))
@@ -184,34 +186,34 @@ class Recorder:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
+        """Signer and fragmenter work on copies, taken over only once everything is durable: a group that the volume refuses
+        leaves no trace, and can be tried again or dropped."""
         files: list[tuple[str, bytes]] = []
         drafts: list[Draft] = []
-        if self._fragmenter is None and gops:
-            files.append((names.INIT, self._start_media(gops[0])))
-            assert self._init is not None
-            fields = {"recording": self.recording, "plain": self._init.plain_sha256, "plain_bytes": self._init.plain_bytes}
-            fields |= {"sealed": self._init.sealed_sha256, "sealed_bytes": self._init.sealed_bytes}
-            drafts.append(Draft("init", now, fields))
-        made = [self._make(len(self._fragments) + index, gop) for index, gop in enumerate(gops)]
+        init, fragmenter = self._init, copy(self._fragmenter)
+        if fragmenter is None:
+            fragmenter = Fragmenter(gops[0].start, self._order.audio)
+            init, sealed = self._make_init(gops[0])
+            files.append((names.INIT, sealed))
+            drafts.append(Draft("init", now, init_fields(self.recording, init)))
+        made = [self._make(fragmenter, len(self._fragments) + index, gop) for index, gop in enumerate(gops)]
         files += [(names.fragment_name(item.record.seq), item.sealed) for item in made]
         drafts += [Draft("fragment", now, fragment_fields(self.recording, item.record)) for item in made]
         self._vault.write(self.recording, files)
         self._append(drafts)
+        self._init, self._fragmenter = init, fragmenter
         for item in made:
             self._fragments.append(item.record)
             self._promised(Promise(self.recording, item.record.seq, item.end))
 
-    def _start_media(self, gop: Gop) -> bytes:
+    def _make_init(self, gop: Gop) -> tuple[SealedObject, bytes]:
         video = VideoTrack(gop.sps, gop.pps, self._order.video.width, self._order.video.height)
-        self._fragmenter = Fragmenter(gop.start, self._order.audio)
         plain = init_segment(video, self._order.audio)
         sealed = self._seal(plain)
-        self._init = SealedObject(sha256(plain).hex(), len(plain), sha256(sealed).hex(), len(sealed))
-        return sealed
+        return SealedObject(sha256(plain).hex(), len(plain), sha256(sealed).hex(), len(sealed)), sealed
 
-    def _make(self, seq: int, gop: Gop) -> _Made:
-        assert self._fragmenter is not None
-        plain = self._fragmenter.fragment(seq, gop)
+    def _make(self, fragmenter: Fragmenter, seq: int, gop: Gop) -> _Made:
+        plain = fragmenter.fragment(seq, gop)
         sealed = self._seal(plain)
         end = gop.end or gop.units[-1].time
         record = FragmentRecord(
@@ -238,6 +240,12 @@ class Recorder:
         end = End(at.boottime_ns // 1000, at.utc, at.trust.value, cause)
         span = LedgerSpan(self._begin.ledger_index, self._last_leaf)
         return build_manifest(self._begin, end, self._init, self._fragments, self._marks, self._gaps, notes, span, mutes=tuple(self._mutes))
+
+
+def init_fields(recording: str, init: SealedObject) -> dict[str, Any]:
+    """The fields of an ``init`` leaf."""
+    fields = {"recording": recording, "plain": init.plain_sha256, "plain_bytes": init.plain_bytes}
+    return {**fields, "sealed": init.sealed_sha256, "sealed_bytes": init.sealed_bytes}
 
 
 def fragment_fields(recording: str, record: FragmentRecord) -> dict[str, Any]:
@@ -308,7 +316,6 @@ def close_recording(context: RecordingContext, vault: Vault, ledger: Ledger, man
     vault.write(manifest.recording, [(names.MANIFEST, data), (names.MANIFEST_SIGNATURE, signature)])
     fields = {"recording": manifest.recording, "manifest_sha256": sha256(data).hex(), "cause": cause}
     ledger.append([Draft("end", at, fields)])
-    ledger.publish_checkpoint(context.public_key)
 
 
 def _fragment_at(fragments: Sequence[FragmentRecord], boottime_us: int) -> int:

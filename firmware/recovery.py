@@ -115,7 +115,10 @@ class Recovery:
         """Returns the names of the recordings that were closed."""
         traces = _trace(entries)
         for recording in self._vault.recordings():
-            self._set_aside_strangers(recording, traces.get(recording, _Traces()), now)
+            trace = traces.get(recording, _Traces())
+            self._set_aside_strangers(recording, trace, now)
+            if trace.begin is None or trace.released:
+                self._vault.remove_empty(recording)
         closed = []
         for recording, trace in traces.items():
             if trace.begin and not trace.end:

@@ -130,13 +130,13 @@ def make_page(
         ("offload", f"{result.offload_s:.2f} s"),
         ("everything, this page included", f"{time.monotonic() - began:.1f} s"),
     ]
-    sync = result.sync
+    sync = result.syncs[0]
     offload = {
         "recordings": ", ".join(f"{one['recording']}: {one['outcome']}" for one in sync["recordings"]),
         "sent": f"{sync['bytes_sent'] / 1e6:.2f} MB over TLS 1.3 with certificates on both sides",
         "link": f"cut {result.cuts} time(s) in mid-transfer, on purpose",
         "resumed": f"{sync['bytes_resumed']} bytes were at the dock already and were not sent again",
-        "ledger": f"{sync['ledger_size']} leaves accepted with a consistency proof",
+        "ledger": f"{result.syncs[-1]['ledger_size']} leaves accepted with consistency proofs, receipts and releases included",
         "alarms": ", ".join(sync["alarms"]) or "none",
     }
     return ShiftPage(

@@ -46,10 +46,10 @@ class Script:
 class ShiftResult:
     """What the run saw from outside."""
 
-    sync: dict[str, Any] = field(default_factory=dict)
+    syncs: list[dict[str, Any]] = field(default_factory=list)
+    """What each run of the dock-sync process reported: the offload, then the ledger with its receipts."""
     sync_log: str = ""
     cuts: int = 0
-    pictures: int = 0
     lives: int = 0
     capture_s: float = 0.0
     offload_s: float = 0.0
@@ -136,7 +136,7 @@ def _sync(config: DeviceConfig, address: tuple[str, int], result: ShiftResult, n
     result.sync_log += done.stderr
     if not done.stdout.strip():
         raise UnavailableError(f"the dock-sync process failed: {done.stderr.strip()[-500:]}")
-    result.sync = json.loads(done.stdout.strip().splitlines()[-1])
+    result.syncs.append(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 @contextmanager

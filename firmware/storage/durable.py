@@ -78,6 +78,12 @@ def remove_directory(volume: Volume, name: str) -> None:
     volume.sync_directory(parent_of(name))
 
 
+def remove_empty_directory(volume: Volume, name: str) -> None:
+    """Remove a directory that holds nothing, durably; the volume refuses any other."""
+    volume.remove(name)
+    volume.sync_directory(parent_of(name))
+
+
 class AppendLog:
     """One append-only file. After a failed append the torn tail is cut off before anything else is appended."""
 

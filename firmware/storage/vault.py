@@ -16,7 +16,7 @@ from hal.interfaces import Volume
 
 VAULT = "vault"
 ASIDE = "unattested"
-_RECORDING_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\Z")
+_RECORDING_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}\Z")
 
 BEGIN = "begin.json"
 BEGIN_SIGNATURE = "begin.json.p7s"
@@ -32,8 +32,8 @@ def fragment_name(seq: int) -> str:
 
 
 def recording_id(serial: str, boot: int, ordinal: int) -> str:
-    """``<serial>.<boot>.<ordinal>``: unique for the life of the device without needing a clock."""
-    name = f"{serial}.{boot:06d}.{ordinal:04d}"
+    """``<serial>-<boot>-<ordinal>``: unique for the life of the device without needing a clock."""
+    name = f"{serial}-{boot:06d}-{ordinal:04d}"
     if not _RECORDING_ID.match(name):
         raise ValueError(f"recording id must match {_RECORDING_ID.pattern!r}, got {name!r}")
     return name
@@ -87,6 +87,10 @@ class Vault:
             kept, number = f"{name}.{number}", number + 1
         durable.move(self._volume, f"{VAULT}/{recording}/{name}", f"{directory}/{kept}")
         return f"{directory}/{kept}"
+
+    def remove_empty(self, recording: str) -> None:
+        """Remove the directory of a recording that never began, once everything in it was set aside."""
+        durable.remove_empty_directory(self._volume, f"{VAULT}/{recording}")
 
     def keep_aside(self, name: str, data: bytes) -> str:
         """Keep bytes that are not a file of the vault (a torn ledger tail); returns their name."""

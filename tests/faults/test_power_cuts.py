@@ -1,0 +1,143 @@
+"""Power cuts, planted files and full cards, on the real daemon: what was promised is there, what is lost is explained."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import pytest
+from camerabench import Bench
+
+from firmware.evidence.findings import Severity, Verdict
+from hal.errors import PowerCut
+from hal.interfaces import ButtonName
+from hal.sim.card import CardFault, Loss
+
+RECORD = ButtonName.RECORD
+
+
+def promised(bench: Bench) -> dict[tuple[str, int], str]:
+    """Every fragment that the ledger on the card promises, whatever became of it: (recording, seq) to sealed hash."""
+    leaves = [one for one in bench.entries() if one.kind == "fragment"]
+    return {(one.fields["recording"], one.fields["seq"]): one.fields["sealed"] for one in leaves}
+
+
+@pytest.mark.parametrize("cut", [3.05, 3.2, 3.6, 4.01, 5.0, 5.34, 6.99, 8.5])
+@pytest.mark.parametrize("loss", list(Loss))
+def test_a_cut_loses_at_most_the_open_fragment(make_bench: Callable, cut: float, loss: Loss) -> None:
+    """BWC-POL-28: up to one second before the cut everything is there, signed, and the next boot says what happened."""
+    bench = make_bench(pre_event=2, seed=round(cut * 100))
+    bench.world.card.loss = loss
+    bench.world.double_press(bench.at(2.5))
+    bench.world.cut_power(bench.at(cut))
+    bench.run_into_cut()
+    kept = promised(bench)
+    bench.run(cut + 8)
+    assert bench.entries()[0].kind == "boot"
+    assert set(kept.items()) <= set(promised(bench).items())
+    report = bench.verify()
+    assert report.verdict is Verdict.AUTHENTIC, [one.sentence() for one in report.recordings[0].findings if one.severity is Severity.BAD]
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    assert manifest.end.cause == "power-loss"
+    lost_us = (bench.at(cut) // 1000 + 4_000_000) - manifest.end.boottime_us
+    assert 0 <= lost_us <= 1_034_000
+    assert any("power-loss" in one.text for one in report.findings)
+
+
+def test_a_cut_inside_every_write_of_an_activation(make_bench: Callable) -> None:
+    """BWC-POL-28: the card loses power in the middle of the Nth operation, for every N of one activation."""
+    bench = make_bench(pre_event=2)
+    bench.world.double_press(bench.at(3))
+    bench.world.press(RECORD, bench.at(4), hold_ms=3300)
+    bench.run(9)
+    operations = bench.world.card.operations
+    verdicts = []
+    for number in range(3, operations, max(1, operations // 24)):
+        one = make_bench(pre_event=2, seed=number)
+        one.world.card.fail_at(number, CardFault.POWER_CUT)
+        one.world.double_press(one.at(3))
+        one.world.press(RECORD, one.at(4), hold_ms=3300)
+        one.world.horizon_ns = one.at(9)
+        with pytest.raises(PowerCut), one.life() as daemon:
+            daemon.run()
+            daemon.ask_shutdown("end")
+            one.world.horizon_ns = None
+            daemon.run()
+        kept = promised(one) if (one.card / "ledger" / "log").exists() else {}
+        one.run(one.world.now_ns / 1e9 + 8)
+        assert set(kept.items()) <= set(promised(one).items())
+        verdicts.append((number, one.verify()))
+    bad = [(number, report.verdict) for number, report in verdicts if report.recordings and report.verdict is not Verdict.AUTHENTIC]
+    assert bad == []
+
+
+def test_a_planted_fragment_is_set_aside_and_reported(make_bench: Callable) -> None:
+    """BWC-POL-29, BWC-POL-40: a file that no leaf names is kept, sealed, and never adopted."""
+    bench = make_bench(pre_event=2)
+    bench.world.double_press(bench.at(3))
+    bench.world.cut_power(bench.at(6.5))
+    bench.run_into_cut()
+    (recording,) = bench.recordings()
+    folder = bench.card / "vault" / recording
+    shutil.copy(folder / "000001.m4s.p7m", folder / "000099.m4s.p7m")
+    bench.run(14)
+    assert (bench.card / "unattested" / recording / "000099.m4s.p7m").exists()
+    assert not (folder / "000099.m4s.p7m").exists()
+    assert any(one.fields["name"].endswith("000099.m4s.p7m") for one in bench.entries() if one.kind == "unattested")
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_planted_ledger_tail_is_nobodys_word(make_bench: Callable) -> None:
+    """BWC-POL-29, BWC-POL-40: leaves without the camera's signature are set aside with a leaf that says so."""
+    bench = make_bench(pre_event=1)
+    bench.run(3)
+    log = bench.card / "ledger" / "log"
+    planted = log.read_bytes().split(b"\n")[0].replace(b'"n":0', b'"n":%d' % len(bench.entries())) + b"\n"
+    log.write_bytes(log.read_bytes() + planted)
+    bench.run(8)
+    (torn,) = [one for one in bench.entries() if one.kind == "torn"]
+    assert torn.fields["bytes"] == len(planted)
+    assert any((bench.card / "unattested").iterdir())
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_rewritten_ledger_is_kept_aside_and_the_camera_still_records(make_bench: Callable) -> None:
+    """BWC-POL-29: a broken ledger never keeps an officer from recording; the old one is kept for whoever asks."""
+    bench = make_bench(pre_event=1)
+    bench.run(3)
+    log = bench.card / "ledger" / "log"
+    log.write_bytes(log.read_bytes().replace(b'"type":"ready"', b'"type":"sleep"'))
+    bench.world.double_press(bench.at(10))
+    bench.world.press(RECORD, bench.at(12), hold_ms=3300)
+    bench.run(18)
+    assert bench.kinds()[0] == "torn"
+    assert len(bench.recordings()) == 1
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_full_card_closes_the_recording_and_overwrites_nothing(make_bench: Callable) -> None:
+    """BWC-POL-23: alarm, clean close, and every fragment that was promised is still there."""
+    bench = make_bench(pre_event=1, changes={"reserve_bytes = 67108864": "reserve_bytes = 16777216"})
+    bench.options["capacity_bytes"] = 16_777_216 + 700_000
+    bench.world.double_press(bench.at(3))
+    bench.run(60)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    assert manifest.end.cause == "storage-full"
+    assert manifest.gaps == ()
+    assert any(one.fields["reason"] == "full" for one in bench.entries() if one.kind == "fault")
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_write_error_drops_visibly_and_recording_goes_on(make_bench: Callable) -> None:
+    """BWC-POL-47: pictures that the card would not take are counted in the ledger and in the manifest."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(3))
+    bench.world.at(bench.at(5.5), lambda: bench.world.card.fail_at(1, CardFault.IO_ERROR))
+    bench.world.press(RECORD, bench.at(12), hold_ms=3300)
+    bench.run(18)
+    drops = [one for one in bench.entries() if one.kind == "drop"]
+    assert sum(one.fields["pictures"] for one in drops) >= 1
+    assert any(one.kind == "fault" for one in bench.entries())
+    assert bench.verify().verdict is Verdict.AUTHENTIC

@@ -1,0 +1,189 @@
+"""The real daemon on the simulated camera: what a press keeps, and what is written of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import av
+import pytest
+from camerabench import picture_times
+
+from firmware.evidence.cms import open_sealed
+from firmware.media.fmp4_read import parse_fragment, parse_init
+from firmware.timebase import parse_utc
+from hal.interfaces import ButtonName, Colour, LampName
+
+RECORD = ButtonName.RECORD
+
+
+def hold(bench, at):
+    bench.world.press(RECORD, bench.at(at), hold_ms=3300)
+
+
+def test_recording_holds_the_buffer_and_everything_after_the_press(make_bench: Callable) -> None:
+    """BWC-POL-08, BWC-POL-12: 4 s before the press and all after it, no picture missing or doubled at the seam."""
+    bench = make_bench(pre_event=4)
+    bench.world.double_press(bench.at(9.5))
+    hold(bench, 14)
+    bench.run(20)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    times = picture_times(bench, recording)
+    steps = {round((after - before) * 30) for before, after in pairwise(times)}
+    assert steps == {1}
+    assert 4000 <= manifest.pre_event.actual_ms < 5000
+    assert manifest.pre_event.shortfall is None
+    begin_us, end_us = manifest.begin.boottime_us, manifest.end.boottime_us
+    first = manifest.fragments[0].boottime_us
+    last = manifest.fragments[-1]
+    assert begin_us - first == manifest.pre_event.actual_ms * 1000 + (begin_us - first) % 1000
+    assert -1 <= end_us - (last.boottime_us + last.duration_us) < 34_000
+    assert manifest.end.cause == "button"
+    assert manifest.gaps == ()
+
+
+def test_short_buffer_is_written_with_its_cause(make_bench: Callable) -> None:
+    """BWC-POL-09: a press right after boot keeps what there is and says why it is short."""
+    bench = make_bench(pre_event=10)
+    bench.world.double_press(bench.at(2.2))
+    hold(bench, 5)
+    bench.world.double_press(bench.at(12))
+    hold(bench, 14)
+    bench.run(20)
+    first, second = (bench.manifest(one) for one in bench.recordings())
+    assert first.pre_event.shortfall == "just-started"
+    assert 2000 <= first.pre_event.actual_ms <= 2700
+    assert second.pre_event.shortfall == "follows-recording"
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_sound_before_the_press_is_the_policys_choice(make_bench: Callable, allowed: bool) -> None:
+    """BWC-POL-10: by default no sound from before the press, and silence by design is told from a fault."""
+    changes = {"audio = false": "audio = true"} if allowed else {}
+    bench = make_bench(pre_event=3, changes=changes)
+    bench.world.double_press(bench.at(6.5))
+    hold(bench, 9)
+    bench.run(14)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    before = [one for one in manifest.fragments if one.seq < manifest.pre_event.activation_fragment]
+    after = [one for one in manifest.fragments if one.seq > manifest.pre_event.activation_fragment]
+    assert manifest.pre_event.audio is allowed
+    assert all((one.audio_frames > 0) is allowed for one in before)
+    assert all(one.audio_frames > 0 for one in after)
+
+
+def test_marks_start_and_stop_carry_cause_time_and_device(make_bench: Callable) -> None:
+    """BWC-POL-03, BWC-POL-18: who, what, when and why, in signed documents; a mark within one picture of the press."""
+    bench = make_bench(pre_event=2)
+    bench.world.double_press(bench.at(5))
+    bench.world.press(RECORD, bench.at(8.4))
+    hold(bench, 10)
+    bench.run(15)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    assert (manifest.begin.cause, manifest.end.cause) == ("button", "button")
+    assert manifest.device.serial == "SIM-0001"
+    assert len(manifest.device.firmware_sha256) == len(manifest.policy.sha256) == 64
+    assert manifest.key_protection == "simulated"
+    (mark,) = manifest.marks
+    pressed_us = (bench.at(8.4) + 4_000_000_000) // 1000
+    assert abs(mark.boottime_us - pressed_us) <= 33_334
+    assert mark.fragment == next(one.seq for one in manifest.fragments if one.boottime_us + one.duration_us > mark.boottime_us)
+    assert abs(parse_utc(mark.utc) - bench.world.true_wall_ns(bench.at(8.4))) <= 33_334_000
+
+
+def test_taps_never_stop_a_recording(make_bench: Callable) -> None:
+    """BWC-POL-02: single and double taps while recording leave it running; only the hold ends it."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(3))
+    for second in (5, 6, 7):
+        bench.world.press(RECORD, bench.at(second), hold_ms=900)
+    bench.world.double_press(bench.at(8))
+    hold(bench, 10)
+    bench.run(16)
+    (recording,) = bench.recordings()
+    assert bench.manifest(recording).end.boottime_us >= (10 + 3 + 4) * 1_000_000
+
+
+def test_subject_lamp_is_lit_exactly_while_pictures_are_kept(make_bench: Callable) -> None:
+    """BWC-POL-13, BWC-POL-14: red from before the first kept picture until the stop; two tones and two vibrations at the start."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(3))
+    hold(bench, 6)
+    bench.run(12)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    lit = [(one.at_ns, one.lamp.colour) for one in bench.world.seen.lamps if one.name is LampName.SUBJECT]
+    changes = [one for index, one in enumerate(lit) if index == 0 or lit[index - 1][1] is not one[1]]
+    reds = [at for at, colour in changes if colour is Colour.RED]
+    offs = [at for at, colour in changes if colour is Colour.OFF and reds and at > reds[0]]
+    assert len(reds) == 1
+    assert reds[0] // 1000 + 4_000_000 <= manifest.begin.boottime_us + 34_000
+    assert offs
+    assert offs[0] // 1000 + 4_000_000 >= manifest.end.boottime_us - 34_000
+
+
+def test_fragments_open_to_what_the_manifest_says(make_bench: Callable) -> None:
+    """BWC-POL-25, BWC-POL-33: every fragment opens with a recipient's key only, and decodes."""
+    bench = make_bench(pre_event=2)
+    bench.world.double_press(bench.at(4))
+    hold(bench, 6)
+    bench.run(11)
+    (recording,) = bench.recordings()
+    key = bench.key()
+    folder = bench.card / "vault" / recording
+    init = parse_init(open_sealed((folder / "init.mp4.p7m").read_bytes(), key.private_key, key.certificate))
+    manifest = bench.manifest(recording)
+    for record in manifest.fragments:
+        sealed = (folder / f"{record.seq:06d}.m4s.p7m").read_bytes()
+        info = parse_fragment(open_sealed(sealed, key.private_key, key.certificate), init)
+        assert len(info.video) == record.pictures
+
+
+def test_a_long_recording_is_split_without_losing_a_picture(make_bench: Callable) -> None:
+    """BWC-POL-06: the next recording begins with the very next picture."""
+    bench = make_bench(pre_event=1, changes={"max_seconds = 14400": "max_seconds = 60"})
+    bench.world.double_press(bench.at(3))
+    hold(bench, 70)
+    bench.run(76)
+    first, second = bench.recordings()
+    earlier, later = bench.manifest(first), bench.manifest(second)
+    assert earlier.end.cause == "max-length"
+    assert later.begin.cause == "max-length"
+    last = earlier.fragments[-1]
+    assert abs(last.boottime_us + last.duration_us - later.fragments[0].boottime_us) <= 1
+    assert bench.verify().verdict.value == "authentic"
+
+
+def test_a_camera_fault_ends_the_recording_and_recovery_continues_it(make_bench: Callable) -> None:
+    """BWC-POL-06, BWC-POL-47: felt, written, and continued in a new recording when the camera is back."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(3))
+    bench.world.at(bench.at(6), lambda: setattr(bench.world.camera, "reason", "frontend timed out"))
+    hold(bench, 20)
+    bench.run(26)
+    kinds = bench.kinds()
+    assert "fault" in kinds
+    assert "recovered" in kinds
+    first, second = (bench.manifest(one) for one in bench.recordings())
+    assert first.end.cause == "fault"
+    assert second.begin.cause == "recovery"
+    assert bench.verify().verdict.value == "authentic"
+
+
+def test_plain_concatenation_plays(make_bench: Callable, tmp_path) -> None:
+    """BWC-POL-25: init and fragments, concatenated, are one MP4 with as many pictures as the manifest counts."""
+    bench = make_bench(pre_event=2)
+    bench.world.double_press(bench.at(4))
+    hold(bench, 6)
+    bench.run(11)
+    (recording,) = bench.recordings()
+    key = bench.key()
+    folder = bench.card / "vault" / recording
+    movie = tmp_path / "movie.mp4"
+    names = ["init.mp4.p7m", *sorted(one.name for one in folder.glob("0*.m4s.p7m"))]
+    movie.write_bytes(b"".join(open_sealed((folder / one).read_bytes(), key.private_key, key.certificate) for one in names))
+    with av.open(str(movie)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == bench.manifest(recording).pictures
