@@ -246,8 +246,8 @@ def _sample(nals: tuple[bytes, ...], *, with_sets: bool) -> list[bytes]:
 
 
 def _prft(wall_ns: int, media_time: int) -> bytes:
-    """Producer reference time: the wall time, NTP, at which the first picture was captured."""
-    seconds, rest = divmod(wall_ns, _NS)
+    """Producer reference time: the wall time, NTP, at which the first picture was captured (before 1970: 1970)."""
+    seconds, rest = divmod(max(wall_ns, 0), _NS)
     ntp = ((seconds + NTP_OFFSET_S) << 32 | (rest << 32) // _NS) & 0xFFFF_FFFF_FFFF_FFFF
     return full_box(b"prft", 1, _PRFT_CAPTURED, struct.pack(">IQQ", VIDEO_TRACK, ntp, media_time))
 

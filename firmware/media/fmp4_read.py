@@ -62,7 +62,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class FragmentInfo:
-    """``wall_ns``: wall time of the first picture, nanoseconds since 1970 (NTP era 0), to 1 ns."""
+    """``wall_ns``: wall time of the first picture, nanoseconds since 1970, until 2106."""
 
     sequence: int
     wall_ns: int
@@ -195,7 +195,12 @@ def _wall_ns(prft: memoryview, first_tick: int) -> int:
     if flags != 0x0100_0018 or track != VIDEO_TRACK or tick != first_tick:
         raise FormatError(LAYER, f"expected the capture time of the first picture, got {flags:#x} of track {track!r} at {tick!r}")
     seconds, fraction = divmod(ntp, 1 << 32)
-    return (seconds - NTP_OFFSET_S) * _NS + (fraction * _NS + (1 << 31) >> 32)
+    if seconds < NTP_OFFSET_S:
+        seconds += 1 << 32  # NTP era 1 begins in 2036; the writer knows no time before 1970
+    rest = fraction * _NS + (1 << 31) >> 32
+    if (rest << 32) // _NS != fraction:
+        raise FormatError(LAYER, f"expected a wall time in whole nanoseconds, got fraction {fraction:#x}")
+    return (seconds - NTP_OFFSET_S) * _NS + rest
 
 
 def _track(traf: memoryview, track: int, timescale: int, offset: int, mdat: memoryview, used: int) -> tuple[tuple[Sample, ...], int]:

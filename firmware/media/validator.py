@@ -197,8 +197,8 @@ class StreamValidator:
     def _fail(self, status: GopStatus, reason: str) -> None:
         """An SEI says nothing that can be believed: remember it for the GOP that it most likely speaks for."""
         self._note(f"signing SEI at picture {self._pictures}: {reason}")
-        target = self._closed[-1] if self._closed else self._open
-        target.failure = (status, reason)
+        waiting = (gop for gop in self._closed if gop.failure is None)
+        next(waiting, self._open).failure = (status, reason)
 
     def _note(self, text: str) -> None:
         if len(self._notes) < MAX_NOTES:
@@ -208,20 +208,18 @@ class StreamValidator:
 
     def _place(self, claim: Claim) -> None:
         general = claim.general
-        replayed = self._last is not None and general.counter <= self._last.general.counter
-        if replayed:
-            self._note(f"signing SEI at picture {self._pictures}: counter {general.counter} again or out of order")
         index = self._find(claim)
+        if self._last is not None and general.counter <= self._last.general.counter:
+            self._replay(general.counter, index)
+            return
         self._settle_unplaced()
         if index is None:
-            if replayed:
-                return
             if self._emitted or self._closed or general.linked_hash == self._open.previous_first:
                 self._unplaced = (claim, self._open.first_picture)
             else:
                 self._remember(claim, -1, None)  # it speaks for the GOP before the head of what we were given
             return
-        target = self._closed[index] if index < len(self._closed) else self._open
+        target = self._waiting_at(index)
         place = self._emitted + index
         if general.partial:
             self._split(claim, index, target)
@@ -229,6 +227,15 @@ class StreamValidator:
         self._follow(claim, place, target)
         if index < len(self._closed):
             self._emit_until(index)
+
+    def _replay(self, counter: int, index: int | None) -> None:
+        """A counter that does not increase: pictures, with their SEIs, were repeated or put elsewhere. Never valid."""
+        self._note(f"signing SEI at picture {self._pictures}: counter {counter} again or out of order")
+        if index is not None:
+            self._waiting_at(index).failure = (GopStatus.ALTERED, "it repeats, or stands behind, a later GOP")
+
+    def _waiting_at(self, index: int) -> ReceivedGop:
+        return self._closed[index] if index < len(self._closed) else self._open
 
     def _find(self, claim: Claim) -> int | None:
         """Index among the closed GOPs; one past them is the open GOP."""
