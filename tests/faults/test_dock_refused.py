@@ -55,7 +55,10 @@ FAULTS = {
     "the init segment is missing": (lambda camera, rec: (rec / "init.mp4.p7m").unlink(), "init.mp4.p7m is missing"),
     "the notes are missing": (lambda camera, rec: (rec / "notes.json.p7m").unlink(), "notes.json.p7m is missing"),
     "begin.json is missing": (lambda camera, rec: (rec / "begin.json").unlink(), "begin.json is missing"),
-    "a fragment is one too many": (lambda camera, rec: (rec / "000003.m4s.p7m").write_bytes(b"x" * 99), "000003.m4s.p7m is not in the manifest"),
+    "a fragment is one too many": (
+        lambda camera, rec: (rec / "000003.m4s.p7m").write_bytes(b"x" * 99),
+        "000003.m4s.p7m is not in the manifest",
+    ),
     "a fragment is doubled": (
         lambda camera, rec: (rec / "000003.m4s.p7m").write_bytes((rec / "000002.m4s.p7m").read_bytes()),
         "000003.m4s.p7m is not in the manifest",
@@ -65,7 +68,10 @@ FAULTS = {
         lambda camera, rec: (rec / "000001.m4s.p7m").write_bytes((rec / "000001.m4s.p7m").read_bytes()[:-1]),
         "000001.m4s.p7m is not what the manifest names",
     ),
-    "a byte of the init segment is flipped": (lambda camera, rec: flip(rec / "init.mp4.p7m"), "init.mp4.p7m is not what the manifest names"),
+    "a byte of the init segment is flipped": (
+        lambda camera, rec: flip(rec / "init.mp4.p7m"),
+        "init.mp4.p7m is not what the manifest names",
+    ),
     "a byte of the manifest is flipped": (lambda camera, rec: flip(rec / "manifest.json"), ""),
     "a byte of the manifest's signature is flipped": (lambda camera, rec: flip(rec / "manifest.json.p7s", -8), ""),
     "a byte of begin.json is flipped": (lambda camera, rec: flip(rec / "begin.json"), ""),

@@ -15,14 +15,15 @@ from firmware.custody.entries import Entry
 from firmware.custody.merkle import CompactTree, leaf_hash
 from firmware.dock.client import sync
 from firmware.dock.link import LinkIdentity
-from firmware.evidence import cms, manifest as m
+from firmware.evidence import cms
+from firmware.evidence import manifest as m
 from firmware.evidence.pki import Role, to_der
 from firmware.timebase import Timestamp, Trust, format_utc
 from tools import pki
 from tools.dock.config import Identity, Limits, StationConfig
 
 NOW_NS = 1_790_000_000_000_000_000
-VALIDITY = pki.Validity(NOW_NS - 10**9 * 86_400, 3650)
+VALIDITY = pki.Validity(NOW_NS - 100 * 10**9 * 86_400, 3650)
 NOW = Timestamp(5_000_000_000, NOW_NS, Trust.RTC)
 VIDEO = m.Video(1280, 720, 30, "avc1.640028")
 
@@ -139,12 +140,23 @@ class Camera:
         directory = self.state / "vault" / name
         directory.mkdir()
         at = self.now()
-        facts = dict(boot=1, boottime_us=at.boottime_ns // 1000, utc=at.utc, trust="rtc", cause="button")
+        facts = {"boot": 1, "boottime_us": at.boottime_ns // 1000, "utc": at.utc, "trust": "rtc", "cause": "button"}
         device = m.Device(self.serial, "oathcam", "0.1", "0" * 64, "sim")
         policy = m.PolicyRef("default", 1, "0" * 64)
         begin = m.Begin(
-            recording=name, device=device, key_protection="file", policy=policy, counter=1, **facts, pre_event_ms=0, pre_event_audio=False,
-            shortfall=None, video=VIDEO, audio=None, recipients=("1" * 64,), ledger_index=self.tree.size,
+            recording=name,
+            device=device,
+            key_protection="file",
+            policy=policy,
+            counter=1,
+            **facts,
+            pre_event_ms=0,
+            pre_event_audio=False,
+            shortfall=None,
+            video=VIDEO,
+            audio=None,
+            recipients=("1" * 64,),
+            ledger_index=self.tree.size,
         )
         begin_bytes = begin.to_bytes()
         begin_sha = hashlib.sha256(begin_bytes).hexdigest()
@@ -157,12 +169,26 @@ class Camera:
         drafts += [("init", {"recording": name, "plain": "2" * 64, "plain_bytes": 10, **sealed_fields(sealed["init.mp4.p7m"])})]
         drafts += [("fragment", self._leaf_of(name, record)) for record in records]
         manifest = m.Manifest(
-            recording=name, device=device, key_protection="file", policy=policy, begin=m.Moment(**facts), begin_sha256=begin_sha,
-            end=m.End(facts["boottime_us"] + 1000 * fragments, self.now().utc, "rtc", "button"), recovered=None,
-            pre_event=m.PreEvent(0, 0, 0, 0, False, None), video=VIDEO, audio=None,
-            init=m.SealedObject("2" * 64, 10, *pair(sealed["init.mp4.p7m"])), fragments=records, marks=(), gaps=(), mutes=(),
-            notes=m.Notes(*pair(sealed["notes.json.p7m"])), recipients=("1" * 64,),
-            ledger=m.LedgerSpan(begin.ledger_index, begin.ledger_index + 1 + fragments), unattested=(),
+            recording=name,
+            device=device,
+            key_protection="file",
+            policy=policy,
+            begin=m.Moment(**facts),
+            begin_sha256=begin_sha,
+            end=m.End(facts["boottime_us"] + 1000 * fragments, self.now().utc, "rtc", "button"),
+            recovered=None,
+            pre_event=m.PreEvent(0, 0, 0, 0, False, None),
+            video=VIDEO,
+            audio=None,
+            init=m.SealedObject("2" * 64, 10, *pair(sealed["init.mp4.p7m"])),
+            fragments=records,
+            marks=(),
+            gaps=(),
+            mutes=(),
+            notes=m.Notes(*pair(sealed["notes.json.p7m"])),
+            recipients=("1" * 64,),
+            ledger=m.LedgerSpan(begin.ledger_index, begin.ledger_index + 1 + fragments),
+            unattested=(),
         )
         if forge is not None:
             manifest = forge(manifest)
@@ -180,11 +206,10 @@ class Camera:
         return m.FragmentRecord(seq, start, format_utc(NOW_NS), 1000, 30, 0, "3" * 64, 100, *pair(data))
 
     def _leaf_of(self, name, record):
-        return {
-            "recording": name, "seq": record.seq, "start_us": record.boottime_us, "start_utc": record.utc, "duration_us": record.duration_us,
-            "pictures": record.pictures, "audio_frames": record.audio_frames, "plain": record.plain_sha256, "plain_bytes": record.plain_bytes,
-            "sealed": record.sealed_sha256, "sealed_bytes": record.sealed_bytes,
-        }  # fmt: skip
+        copied = ("seq", "duration_us", "pictures", "audio_frames", "plain_bytes", "sealed_bytes")
+        fields = {"recording": name, "start_us": record.boottime_us, "start_utc": record.utc}
+        fields |= {"plain": record.plain_sha256, "sealed": record.sealed_sha256}
+        return fields | {one: getattr(record, one) for one in copied}
 
     def release(self, name):
         """What the recorder does with a verified receipt: leaves and files."""

@@ -30,6 +30,9 @@ from firmware.evidence import pki
 from tools.dock.config import Identity, Limits
 from tools.dock.layout import RESERVED
 
+_FAREWELL_S = 0.5
+_FAREWELL_READS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -216,7 +219,8 @@ class DockServer(socketserver.ThreadingTCPServer):
         raw.settimeout(self._limits.handshake_s)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            with self._context.wrap_socket(raw, server_side=True) as secure:
+            with self._context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False) as secure:
+                _shake_hands(secure)
                 secure.settimeout(self._limits.idle_s)
                 self._converse(Connection(secure, self._limits))
         except PeerGone:
@@ -251,6 +255,21 @@ class DockServer(socketserver.ThreadingTCPServer):
         close = not _drain(body, self._limits.drain_bytes) or head.fields.get("connection", "").lower() == "close"
         _answer(connection, response, with_body=head.method != "HEAD", close=close)
         return not close
+
+
+def _shake_hands(secure: ssl.SSLSocket) -> None:
+    """The handshake. A refused peer gets to read why: closing over what it has sent meanwhile would reset the connection, and
+    the alert would be lost with it."""
+    try:
+        secure.do_handshake()
+    except ssl.SSLError:
+        with contextlib.suppress(OSError):
+            secure.settimeout(_FAREWELL_S)
+            socket.socket.shutdown(secure, socket.SHUT_WR)
+            for _ in range(_FAREWELL_READS):
+                if not socket.socket.recv(secure, 4096):
+                    break
+        raise
 
 
 def _answer(connection: Connection, response: wire.Response, *, with_body: bool, close: bool) -> None:

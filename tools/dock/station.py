@@ -77,7 +77,7 @@ class Station:
     def serve(self) -> None:
         """Answer until :meth:`stop` is called from another thread."""
         try:
-            self._server.serve_forever(poll_interval=0.2)
+            self._server.serve_forever(poll_interval=0.05)
         finally:
             self._server.server_close()
             self.database.close()
