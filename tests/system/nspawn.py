@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +31,8 @@ After=basic.target
 Type=oneshot
 ExecStart=-/usr/bin/python3 -P /job/job.py
 ExecStopPost=/usr/bin/systemctl --force --force poweroff
-StandardOutput=file:/job/stdout
-StandardError=file:/job/stderr
+StandardOutput=append:/job/stdout
+StandardError=append:/job/stderr
 [Install]
 WantedBy=multi-user.target
 """
@@ -101,12 +100,25 @@ def _build(directory: Path) -> None:
 
 
 def boot(directory: Path, job: str, timeout_s: float = 60) -> Outcome:
-    """Boot, run ``job`` (Python source) as root, power off. ``directory`` is bound to ``/job`` and keeps what the job writes."""
-    (directory / "job.py").write_text(job)
+    """Boot, run ``job`` (the name of a function of ``nspawn_inside``) as root, power off.
+
+    ``directory`` is bound to ``/job`` and keeps what the job writes.
+    """
+    shutil.copy(Path(__file__).with_name("nspawn_inside.py"), directory)
+    (directory / "job.py").write_text(f"import sys\nsys.path.insert(0, '/job')\nimport nspawn_inside\nnspawn_inside.{job}()\n")
     libraries = sysconfig.get_path("platlib")
     packages = [f"--bind-ro={ROOT / name}:/usr/lib/python3/dist-packages/{name}" for name in ("firmware", "hal", "tools")]
     command = [
-        *("systemd-nspawn", "--quiet", "--boot", "--volatile=overlay", "--register=no", "--keep-unit", "--console=pipe", "--private-network"),
+        *(
+            "systemd-nspawn",
+            "--quiet",
+            "--boot",
+            "--volatile=overlay",
+            "--register=no",
+            "--keep-unit",
+            "--console=pipe",
+            "--private-network",
+        ),
         *(f"--directory={root()}", f"--machine=oathcam-{os.getpid()}", f"--bind={directory}:/job"),
         *(f"--bind-ro={libraries}:{SITE}", f"--bind-ro={ROOT / 'systemd'}:/checkout", *packages),
     ]
@@ -122,7 +134,3 @@ def boot(directory: Path, job: str, timeout_s: float = 60) -> Outcome:
         console += f"\n*** not done within {timeout_s} s"
     texts = [(directory / name).read_text() if (directory / name).exists() else "" for name in ("stdout", "stderr")]
     return Outcome(*texts, console, directory)
-
-
-if __name__ == "__main__":  # build or try by hand: python tests/system/nspawn.py DIRECTORY < job.py
-    print(boot(Path(sys.argv[1]), sys.stdin.read()))  # noqa: T201
