@@ -30,7 +30,7 @@ from tools.provision import Agency, CameraOrder, make_camera
 from tools.sources import DirectorySource, load_key, load_roots
 
 SMALL = {"width = 1280": "width = 320", "height = 720": "height = 240", "bitrate_bps = 4000000": "bitrate_bps = 250000"}
-START_WALL_NS = 1_795_000_000 * SECOND
+START_WALL_NS = 1_830_000_000 * SECOND
 
 
 @dataclass

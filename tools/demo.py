@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Sequence
@@ -74,6 +75,7 @@ def demo(
     config = load_config(make_camera(target / "camera", agency, order, lambda: where if source else ""))
     script = Script()
     store = target / "store"
+    logging.basicConfig(filename=target / "oathcamd.log", level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     with dock_station(target / "agency" / "dock", store, target / "dock.log") as address, progress() as bars:
         task = bars.add_task("the shift", total=script.end, note="booting")
         result = run_shift(config, address, script, [CUT_AFTER_BYTES], lambda done, text: bars.update(task, completed=done, note=text))

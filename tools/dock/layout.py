@@ -58,6 +58,10 @@ class Layout:
     def checkpoint(self, serial: str) -> Path:
         return self.root / serial / "ledger" / "checkpoint"
 
+    def device_chain(self, serial: str) -> Path:
+        """The camera's certificates, as beside its own ledger: a verifier of the store needs only the root."""
+        return self.root / serial / "ledger" / "device.pem"
+
     def receipts(self, serial: str) -> Path:
         return self.root / serial / "ledger" / "receipts"
 

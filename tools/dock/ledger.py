@@ -82,6 +82,7 @@ class LedgerKeeper:
         files.append_at(log, extension.log, known.mark.log_bytes)
         self._database.advance_ledger(serial, KnownLedger(mark, tree.hashes(), extension.chain, note.decode("utf-8")), rows)
         files.write_file(self._layout.checkpoint(serial), note)
+        files.write_file(self._layout.device_chain(serial), extension.chain)
         return LedgerAnswer(mark, note.decode("utf-8"))
 
     def _camera(self, serial: str, chain: bytes, known: KnownLedger) -> x509.Certificate:
