@@ -1,7 +1,7 @@
 """Real H.264 in process: libx264 behind PyAV, set up as the camera's encoder would be.
 
 Responsible for closed GOPs of a fixed length, no B-pictures, SPS and PPS at every IDR, one slice a picture, Annex B, and
-an average rate. Refuses to know time: pictures carry a number.
+an average rate that is kept within a tenth or so. Refuses to know time: pictures carry a number.
 
 Invariants: the same pictures make the same bytes (so no VBV: with threads x264 then looks at how far the other picture
 happens to be; measured); two x264 threads work on two pictures, so an access unit comes out when the next picture went in.
@@ -80,6 +80,7 @@ def _parameters(gop_pictures: int) -> str:
         "annexb": 1,
         "threads": 2,
         "sliced-threads": 0,
+        "ratetol": 0.1,
         "rc-lookahead": 0,
         "sync-lookahead": 0,
     }

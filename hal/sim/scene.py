@@ -131,7 +131,7 @@ def _movers(width: int, height: int, seed: int) -> tuple[_Mover, ...]:
     across = width / scale
     far = [_person(dice, index, 112, 456 + index, scale, across) for index in range(3)]
     cars = [_car(dice, index, scale, across, to_left=index < 2) for index in range(3)]
-    near = [_person(dice, index + 2, 318, 676 + 14 * index, scale, across) for index in range(3)]
+    near = [_person(dice, index + 2, 318, 660 + 11 * index, scale, across) for index in range(3)]
     return (*far, *cars, *near)
 
 
