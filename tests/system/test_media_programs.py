@@ -1,4 +1,4 @@
-"""What ffmpeg, which nobody here wrote, makes of our files."""
+"""What ffmpeg and openssl, which nobody here wrote, make of our files."""
 
 from __future__ import annotations
 
@@ -104,3 +104,19 @@ def test_picture_times_in_the_stream_are_understood(signed: list[Gop], tmp_path:
     frames = json.loads(text)["frames"]
     kinds = [[side["side_data_type"] for side in frame.get("side_data_list", [])] for frame in frames]
     assert all(any("Unregistered" in kind for kind in found) for found in kinds), kinds[:2]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_signature_in_the_stream_is_one_that_openssl_verifies(tmp_path: Path) -> None:
+    """The document cut out of the NAL unit by hand: header to signature record, emulation prevention removed."""
+    signer = Signer()
+    stream = StreamSigner(signer.chain_pem, signer.sign_digest, 72, Vendor("1.0", "OC-1", "Oathcam"))
+    last = [stream.sign_gop(gop) for gop in assemble(units())][1]
+    raw = last.units[1].nals[0].replace(b"\x00\x00\x03", b"\x00\x00")
+    record = len(raw) - 1 - 72 - 6
+    size = int.from_bytes(raw[record + 4 : record + 6], "big")
+    for name, data in (("document", raw[:record]), ("signature", raw[record + 6 : record + 6 + size]), ("leaf.pem", signer.chain_pem)):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "key.pem").write_text(run("openssl", "x509", "-in", str(tmp_path / "leaf.pem"), "-noout", "-pubkey"))
+    verify = ("openssl", "dgst", "-sha256", "-verify", str(tmp_path / "key.pem"), "-signature", str(tmp_path / "signature"))
+    assert "Verified OK" in run(*verify, str(tmp_path / "document"))
