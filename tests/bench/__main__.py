@@ -34,7 +34,7 @@ from tools.provision import CameraOrder, make_agency, make_camera
 ROOT = Path(__file__).resolve().parents[2]
 PRESS_S = 31
 """Activation comes when the pre-event buffer has been full for a second."""
-POLICY_LINES = {"width": "1920", "height": "1080", "bitrate_bps": "8000000"}
+POLICY_LINES = {"width": "1920", "height": "1080", "bitrate_bps": "8000000", "max_bytes": "37500000"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from footage import FPS, Span
@@ -151,10 +152,11 @@ class Hands(Buttons):
         self._press_ns = press_ns
 
     def subscribe(self, callback: Callable[[ButtonEdge], None]) -> None:
+        def edge(pressed: bool) -> None:
+            callback(ButtonEdge(ButtonName.RECORD, pressed, self._clock.now()))
+
         for offset_ms, pressed in ((0, True), (80, False), (200, True), (280, False)):
-            self._clock.call_at(
-                self._press_ns + offset_ms * MS, lambda down=pressed: callback(ButtonEdge(ButtonName.RECORD, down, self._clock.now()))
-            )
+            self._clock.call_at(self._press_ns + offset_ms * MS, partial(edge, pressed))
 
     def is_pressed(self, button: ButtonName) -> bool:
         return False
