@@ -222,10 +222,18 @@ class Database:
             self.log("refused", serial, recording=recording, reason=reason)
 
     def offered_bytes(self, serial: str, sha256: str) -> int | None:
-        """Length of a wanted content; ``None`` when this camera offered no such thing."""
-        query = "SELECT bytes FROM offer_files WHERE serial = ? AND sha256 = ? LIMIT 1"
-        rows = self._rows(query, serial, sha256)
+        """Length of a wanted content; ``None`` when this camera offered no such thing, or it was stored or refused already."""
+        query = (
+            "SELECT bytes FROM offer_files JOIN offers USING (serial, recording) "
+            "WHERE serial = ? AND sha256 = ? AND state = ? ORDER BY bytes LIMIT 1"
+        )
+        rows = self._rows(query, serial, sha256, OfferState.WANTED.value)
         return rows[0][0] if rows else None
+
+    def wanted_contents(self, serial: str) -> frozenset[str]:
+        """Hashes of everything that may still arrive from this camera."""
+        query = "SELECT sha256 FROM offer_files JOIN offers USING (serial, recording) WHERE serial = ? AND state = ?"
+        return frozenset(row[0] for row in self._rows(query, serial, OfferState.WANTED.value))
 
     def count_bad(self, serial: str, sha256: str) -> int:
         """One more upload whose bytes did not have the hash that named them; returns how many there were."""

@@ -120,6 +120,7 @@ class Routes:
                 self._database.raise_alarm(peer.serial, f"reports a ledger of {report.ledger_size} leaves; {mark.size} were seen")
             incoming = self._layout.incoming(peer.serial)
             answers = tuple(self._answer_offer(peer.serial, offer, incoming) for offer in report.recordings)
+            incoming.sweep(self._database.wanted_contents(peer.serial))
             self._check_space(report, answers)
         return SessionAnswer(self._site, mark, answers)
 
@@ -176,10 +177,12 @@ class Routes:
             problem = upload.judge(state, append, sha256)
             if problem is not None:
                 return self._refuse_append(problem, state)
-            incoming.append(sha256, state, append.size, body.readinto)
+            if incoming.append(sha256, state, append.size, body.readinto) != append.size:
+                raise PeerGone("the body ended early")
             if append.completes:
                 self._finish(peer, incoming, sha256)
-            return wire.Response(200, fields=upload.state_fields(incoming.state(sha256, length)))
+            state = upload.UploadState(append.offset + append.size, length, complete=append.completes)
+            return wire.Response(200, fields=upload.state_fields(state))
 
     def _refuse_append(self, problem: upload.Problem, state: upload.UploadState) -> wire.Response:
         kind = _TYPE_OF.get(problem.type, Refusal.OTHER)

@@ -116,7 +116,7 @@ class Connection:
             del self.pending[:count]
             return count
         try:
-            count = self.sock.recv_into(view)
+            count = int(self.sock.read(len(view), view))
         except OSError as error:
             raise PeerGone(str(error)) from None
         if count == 0:

@@ -73,21 +73,25 @@ class Incoming:
 
     def state(self, sha256: str, length: int) -> UploadState:
         """How far an upload is, by the file's own size (D1). A part longer than it may be is nobody's and is dropped."""
-        if self.whole(sha256).exists() or self.bad(sha256).exists():
+        base = os.path.join(self._directory, sha256)
+        if os.path.exists(base) or os.path.exists(base + ".bad"):
             return UploadState(length, length, complete=True)
-        part = self.part(sha256)
-        size = part.stat().st_size if part.exists() else 0
+        try:
+            size = _synced_size(base + ".part")
+        except FileNotFoundError:
+            size = 0
         if size > length:
-            part.unlink()
+            self.part(sha256).unlink()
             size = 0
         return UploadState(size, length, complete=False)
 
     def append(self, sha256: str, state: UploadState, size: int, readinto: Callable[[memoryview], int]) -> int:
         """Write up to ``size`` bytes at the state's offset and sync; returns how many came. Errors of ``readinto`` pass through,
         after what had come was synced."""
-        files.make_directory(self._directory)
         part = self.part(sha256)
-        created = not part.exists()
+        created = state.offset == 0
+        if created:
+            files.make_directory(self._directory)
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
             return _receive(handle, state.offset, size, readinto)
@@ -114,10 +118,27 @@ class Incoming:
             self.part(sha256).unlink()
         files.sync_directory(self._directory)
 
+    def sweep(self, wanted: frozenset[str]) -> None:
+        """Remove what no offer asks for any more: parts of an offer that was replaced."""
+        if self._directory.is_dir():
+            for path in self._directory.iterdir():
+                if path.name.partition(".")[0] not in wanted:
+                    path.unlink(missing_ok=True)
+
     def forget(self, sha256: str) -> None:
         """Remove the names of a content that now lies elsewhere."""
         for path in (self.whole(sha256), self.part(sha256), self.bad(sha256)):
             path.unlink(missing_ok=True)
+
+
+def _synced_size(path: str) -> int:
+    """Size of a file whose bytes are on the disk when this returns (D1): after a crash they may not have been."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+        return os.fstat(handle).st_size
+    finally:
+        os.close(handle)
 
 
 def _receive(handle: int, offset: int, size: int, readinto: Callable[[memoryview], int]) -> int:
