@@ -196,6 +196,15 @@ def test_every_changed_byte_in_front_of_the_samples_is_seen(real: list[Gop]) -> 
         data[position] ^= 0x01
 
 
+def test_bytes_that_no_sample_owns_are_refused(real: list[Gop]) -> None:
+    init, _, fragments = made(real)
+    at_mdat = fragments[0].index(b"mdat") - 4
+    size = int.from_bytes(fragments[0][at_mdat : at_mdat + 4], "big")
+    longer = fragments[0][:at_mdat] + struct.pack(">I", size + 5) + fragments[0][at_mdat + 4 :] + b"hello"
+    with pytest.raises(FormatError, match="fill"):
+        parse_fragment(longer, init)
+
+
 def test_box_sizes_of_zero_and_64_bits_are_refused(real: list[Gop]) -> None:
     init, _, fragments = made(real)
     for size in (0, 1, 7, 0xFFFFFFFF):

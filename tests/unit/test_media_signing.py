@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.errors import FormatError
 from firmware.media.gop import Gop
-from firmware.media.nal import is_vcl, unescape
+from firmware.media.nal import escape, is_vcl, unescape
 from firmware.media.onvif_sei import Vendor, is_signing_sei, parse_sei
 from firmware.media.received_gop import differences
 from firmware.media.signer import StreamSigner
@@ -265,6 +265,22 @@ def test_every_bit_of_a_sei_counts(five: Stream) -> None:
         report = check(changed)
         assert report.valid_gops == 4, position
         assert report.verdicts[0].status is not GopStatus.VALID
+
+
+def test_padding_of_the_signature_is_not_free(five: Stream) -> None:
+    nal = five[11][0]
+    document, signature = parse_sei(nal).document, parse_sei(nal).signature
+    assert signature is not None
+    padded = document + b"\x03" + (3 + 72).to_bytes(2, "big") + b"\x01" + len(signature).to_bytes(2, "big") + signature
+    good = escape(padded + b"\x01" * (72 - len(signature)) + b"\x80")
+    assert good == nal
+    short = SIGNER.sign_digest(sha256(document).digest())
+    while len(short) > 71:
+        short = SIGNER.sign_digest(sha256(document).digest())
+    head = document + b"\x03" + (3 + 72).to_bytes(2, "big") + b"\x01" + len(short).to_bytes(2, "big") + short
+    assert parse_sei(escape(head + b"\x01" * (72 - len(short)) + b"\x80")).signature == short
+    with pytest.raises(FormatError):
+        parse_sei(escape(head + b"\x02" * (72 - len(short)) + b"\x80"))
 
 
 def test_differences_known_answers() -> None:
