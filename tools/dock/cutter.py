@@ -72,31 +72,43 @@ class Cutter:
                 self.connections += 1
                 self._sockets |= {near, far}
                 limit = self._plan.pop(0) if self._plan else None
-            self._start(self._forward, near, far, limit)
-            self._start(self._forward, far, near, None)
+            self._start(self._serve, near, far, limit)
 
-    def _forward(self, source: socket.socket, sink: socket.socket, limit: int | None) -> None:
-        left = limit
-        with contextlib.suppress(OSError):
-            while data := source.recv(_CHUNK_BYTES if left is None else max(1, min(_CHUNK_BYTES, left))):
-                sink.sendall(data)
-                if left is not None:
-                    left -= len(data)
-                    if left <= 0:
-                        with self._lock:
-                            self.cuts += 1
-                        break
-        _break(source)
-        _finish(sink)
+    def _serve(self, near: socket.socket, far: socket.socket, limit: int | None) -> None:
+        """Both directions of one connection; the sockets are closed when neither is read any more."""
+        back = threading.Thread(target=_forward, args=(far, near, None), daemon=True)
+        back.start()
+        if _forward(near, far, limit):
+            with self._lock:
+                self.cuts += 1
+            _break(near)
+        _finish(far)
+        back.join()
         with self._lock:
-            self._sockets -= {source, sink}
+            self._sockets -= {near, far}
+        near.close()
+        far.close()
+
+
+def _forward(source: socket.socket, sink: socket.socket, limit: int | None) -> bool:
+    """Copy until one side ends; true when ``limit`` bytes went through first. What was forwarded still arrives at ``sink``:
+    bytes that left a cable before it was cut do."""
+    left = limit
+    with contextlib.suppress(OSError):
+        while data := source.recv(_CHUNK_BYTES if left is None else max(1, min(_CHUNK_BYTES, left))):
+            sink.sendall(data)
+            if left is not None:
+                left -= len(data)
+                if left <= 0:
+                    return True
+    _finish(sink)
+    return False
 
 
 def _finish(one: socket.socket) -> None:
-    """End a connection so that what was forwarded still arrives: bytes that left a cable before it was cut do."""
+    """No more bytes in either direction; what is under way arrives."""
     with contextlib.suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
-    one.close()
 
 
 def _break(one: socket.socket) -> None:
@@ -104,4 +116,3 @@ def _break(one: socket.socket) -> None:
     with contextlib.suppress(OSError):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _HARD_CLOSE)
         one.shutdown(socket.SHUT_RDWR)
-    one.close()
