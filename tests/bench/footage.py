@@ -23,7 +23,7 @@ _ENCODE = (
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """``annexb`` for the recorder, ``mp4`` for ffmpeg (the container costs ffmpeg less than finding pictures in Annex B)."""
+    """``annexb`` as the encoder made it; ``mp4`` holds the same pictures with an index."""
 
     annexb: Path
     mp4: Path
