@@ -129,7 +129,7 @@ def read_log(data: bytes, origin: str, public_key: ec.EllipticCurvePublicKey, ve
     """
     leaves, marks = _split(data, origin)
     hashes = [leaf_hash(one) for one in leaves]
-    last = None if verify_all else _trusted_end(marks, hashes, len(data), public_key)
+    last = None if verify_all else _trusted_end(marks, hashes, public_key)
     if last is None:
         last = _last_good(marks, hashes, len(data), public_key, verify_all)
     if last is None:
@@ -174,9 +174,9 @@ def _parse_size(raw: bytes, layer: str) -> int:
     return int(text)
 
 
-def _trusted_end(marks: Sequence[_Mark], hashes: Sequence[bytes], length: int, key: ec.EllipticCurvePublicKey) -> _Mark | None:
-    """The usual case, cheaply: the file ends in a checkpoint that is signed and fits. Its root covers every leaf."""
-    if not marks or marks[-1].end != length:
+def _trusted_end(marks: Sequence[_Mark], hashes: Sequence[bytes], key: ec.EllipticCurvePublicKey) -> _Mark | None:
+    """The usual case, cheaply: the last checkpoint line is signed and fits. Its root covers every leaf before it."""
+    if not marks:
         return None
     last = marks[-1]
     fits = last.checkpoint.size == last.leaves and last.checkpoint.root == root_of(hashes[: last.leaves])

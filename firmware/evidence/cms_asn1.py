@@ -259,7 +259,7 @@ def decode(kind: type[_T], data: bytes, layer: str) -> _T:
         again = asn1.encode_der(value)
     except PARSE_ERRORS as error:
         raise FormatError(layer, f"not the expected DER structure: {error}") from None
-    if again != data:
+    if again != data:  # the library's parser is strict already; this holds should a release of it be less so
         raise FormatError(layer, "not distinguished encoding (DER)")
     return value
 

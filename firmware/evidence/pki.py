@@ -290,7 +290,7 @@ def _check_validity(facts: _Facts, at: datetime) -> None:
 
 def _check_issued(lower: _Facts, upper: _Facts, *, intermediates_below: int) -> None:
     """``intermediates_below``: how many authorities of the path lie under ``upper`` (RFC 5280 §4.2.1.9)."""
-    if not (upper.is_authority and upper.may_certify and upper.role in AUTHORITIES):
+    if not (upper.is_authority and upper.may_certify):
         raise IntegrityError(LAYER, f"the {upper.role.value!r} certificate is not one of an authority")
     if upper.path_length is not None and intermediates_below > upper.path_length:
         raise IntegrityError(LAYER, f"the {upper.role.value!r} certificate allows {upper.path_length} authorities below it, got more")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives import hashes, keywrap
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from helpers_evidence import ISSUED_NS, NOW_NS, VALIDITY, Holder, agency, holder, signer, stream
 
@@ -79,6 +81,36 @@ def test_refuses_recipients_outside_the_algorithm_set():
     for recipients in ([], agency().recipients * 2):
         with pytest.raises(ValueError, match="recipients"):
             cms.seal(b"", recipients, stream("x"))
+
+
+def test_a_recipient_is_named_by_its_key_id():
+    """A certificate with another key identifier would be named differently in sealed objects and in manifests."""
+    root = agency().root
+    name = issuing.subject_name("Test Agency", Role.RECIPIENT, "foreign")
+    key = issuing.new_key(stream("foreign")).public_key()
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(root.certificate.subject).public_key(key).serial_number(80)
+    builder = builder.not_valid_before(VALIDITY.start).not_valid_after(VALIDITY.end)
+    foreign = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False).sign(root.private_key, hashes.SHA256())
+    with pytest.raises(UsageError, match="subject key identifier"):
+        cms.Recipient.from_certificate(foreign)
+    with pytest.raises(FormatError, match="subject key identifier"):
+        cms.Recipient.from_certificate(builder.sign(root.private_key, hashes.SHA256()))
+
+
+def test_an_rsa_recipients_part_has_one_algorithm():
+    """BWC-POL-34: OAEP with SHA-1, the default of many tools, is not taken."""
+    key = rsa.generate_private_key(65537, 2048)
+    certificate = issuing.issue(agency().root, Role.RECIPIENT, "card", key.public_key(), 40, VALIDITY)
+    info = der.decode(der.SealedInfo, cms.seal(PLAIN, [cms.Recipient.from_certificate(certificate)], stream("rsa")), "test")
+    for recipient in info.content.recipients.as_list():
+        recipient.algorithm.parameters.hash = der.Algorithm(oid=der.ObjectIdentifier("1.3.14.3.2.26"), parameters=None)
+    with pytest.raises(FormatError, match="RSAES-OAEP"):
+        cms.open_sealed(der.encode(info), key, certificate)
+
+
+def test_only_256_bit_content_keys_are_taken():
+    with pytest.raises(IntegrityError, match="content key of 32 bytes"):
+        primitives.unwrap_key(bytes(32), keywrap.aes_key_wrap(bytes(32), bytes(16)), "test")
 
 
 def test_a_flipped_bit_gives_an_error_and_no_other_plaintext():

@@ -26,9 +26,14 @@ CHAINS = {
 
 
 def handmade(
-    role: str, issuer: x509.Certificate, key: ec.EllipticCurvePrivateKey, *extensions: tuple[x509.ExtensionType, bool]
+    role: str,
+    issuer: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+    *extensions: tuple[x509.ExtensionType, bool],
+    signing_key: ec.EllipticCurvePrivateKey | None = None,
+    algorithm: hashes.HashAlgorithm | None = None,
 ) -> x509.Certificate:
-    """A certificate that the issuing tool would not make, truly signed by ``key``."""
+    """A certificate that the issuing tool would not make, truly signed by ``key`` or by ``signing_key``."""
     name = x509.Name(
         [
             x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Test Agency"),
@@ -40,7 +45,7 @@ def handmade(
     builder = builder.not_valid_before(VALIDITY.start).not_valid_after(VALIDITY.end)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
-    return builder.sign(key, hashes.SHA256())
+    return builder.sign(signing_key or key, algorithm or hashes.SHA256())
 
 
 def usage(*, sign: bool = True, certify: bool = False) -> x509.KeyUsage:
@@ -128,6 +133,51 @@ def test_an_authority_below_an_authority_is_refused():
     leaf = holder(issuing.Authority(below, key), Role.CAMERA, "OC-9", 60)
     with pytest.raises(IntegrityError):
         pki.check_chain([leaf.certificate, below, device_ca.certificate], agency().roots, Role.CAMERA, NOW_NS)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "certify"),
+    [
+        ((), True),
+        (((x509.BasicConstraints(ca=False, path_length=None), True),), True),
+        (((x509.BasicConstraints(ca=True, path_length=0), True),), False),
+    ],
+)
+def test_an_authority_must_be_marked_as_one(constraints, certify):
+    """RFC 5280 §4.2.1.9: basic constraints and key usage, both."""
+    root = agency().root
+    key = issuing.new_key(stream("unmarked"))
+    unmarked = handmade("Device CA", root.certificate, key, *constraints, (usage(certify=certify), True), signing_key=root.private_key)
+    leaf = holder(issuing.Authority(unmarked, key), Role.CAMERA, "OC-8", 61)
+    with pytest.raises(IntegrityError, match="not one of an authority"):
+        pki.check_chain([leaf.certificate, unmarked], agency().roots, Role.CAMERA, NOW_NS)
+
+
+def test_a_roots_path_length_is_held():
+    """A root that says that it issues leaves only."""
+    key = issuing.new_key(stream("short"))
+    name = agency().root.certificate
+    short = handmade("Root CA", name, key, (x509.BasicConstraints(ca=True, path_length=0), True), (usage(certify=True), True))
+    root = issuing.Authority(short, key)
+    device_ca = handmade(
+        "Device CA",
+        short,
+        agency().device_ca.private_key,
+        (x509.BasicConstraints(ca=True, path_length=0), True),
+        (usage(certify=True), True),
+        signing_key=key,
+    )
+    leaf = holder(issuing.Authority(device_ca, agency().device_ca.private_key), Role.CAMERA, "OC-7", 62)
+    with pytest.raises(IntegrityError, match="allows 0 authorities"):
+        pki.check_chain([leaf.certificate, device_ca], [root.certificate], Role.CAMERA, NOW_NS)
+
+
+def test_other_signature_algorithms_are_refused():
+    """BWC-POL-34."""
+    device_ca = agency().device_ca
+    forged = handmade("camera", device_ca.certificate, device_ca.private_key, LEAF, (usage(), True), algorithm=hashes.SHA512())
+    with pytest.raises(IntegrityError, match="not signed by the key"):
+        pki.check_chain([forged, device_ca.certificate], agency().roots, Role.CAMERA, NOW_NS)
 
 
 @pytest.mark.parametrize("shift", [-1, VALIDITY.days * 86_400 + 1])
