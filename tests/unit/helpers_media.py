@@ -36,16 +36,16 @@ def annexb(*nals: bytes) -> bytes:
 
 
 @cache
-def x264(pictures: int = 30, gop: int = 10, slices: int = 2) -> tuple[tuple[bytes, bool], ...]:
-    """Real pictures of a moving scene, 320x180, as (Annex B bytes, keyframe)."""
+def x264(pictures: int = 30, gop: int = 10, slices: int = 2, size: tuple[int, int] = (320, 180)) -> tuple[tuple[bytes, bool], ...]:
+    """Real pictures of a moving scene, as (Annex B bytes, keyframe)."""
     codec = av.CodecContext.create("libx264", "w")
-    codec.width, codec.height, codec.pix_fmt = 320, 180, "yuv420p"
+    codec.width, codec.height, codec.pix_fmt = *size, "yuv420p"
     codec.time_base, codec.framerate = Fraction(1, 30), Fraction(30, 1)
     params = f"keyint={gop}:min-keyint={gop}:scenecut=0:slices={slices}:sliced-threads=1:threads={slices}"
     codec.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": params}
     made = []
     for index in range(pictures):
-        y, x = np.mgrid[0:180, 0:320]
+        y, x = np.mgrid[0 : size[1], 0 : size[0]]
         image = np.stack([(x + 5 * index) % 256, (y + 3 * index) % 256, (x * y // 50 + index) % 256], axis=2)
         frame = av.VideoFrame.from_ndarray(image.astype(np.uint8), format="rgb24").reformat(format="yuv420p")
         frame.pts = index

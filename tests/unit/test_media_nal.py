@@ -67,6 +67,15 @@ def test_sps_of_real_stream() -> None:
     assert (sps.width, sps.height, sps.profile_idc, sps.frame_mbs_only, sps.is_high) == (320, 180, 66, True, False)
 
 
+def test_sps_cropped_on_both_sides() -> None:
+    sps = parse_sps(split_of(x264(1, 1, 1, size=(318, 178)))[0])
+    assert (sps.width, sps.height) == (318, 178)
+
+
+def split_of(pictures: tuple[tuple[bytes, bool], ...]) -> list[bytes]:
+    return nal.split_annexb(pictures[0][0])
+
+
 def test_sps_high_profile_1080p_cropped() -> None:
     # An SPS made by x264 for 1920x1080, High, level 4.0: 1088 lines less a crop of 8, 4:2:0, 8 bits.
     sps = parse_sps(bytes.fromhex("67640028acd940780227e5c044000003000400000300c83c60c658"))

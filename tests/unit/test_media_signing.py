@@ -228,6 +228,16 @@ def test_a_second_signer_is_not_accepted(five: Stream) -> None:
     assert report.problems()
 
 
+def test_two_recordings_of_one_camera_spliced_at_an_idr() -> None:
+    """Every GOP is signed by the right key and the counters fit; only the link tells."""
+    first = pictures_of(signed(assemble(fake_units(60, 10, size=90))))
+    second = pictures_of(signed(assemble(fake_units(60, 10, size=120))))
+    spliced = [*first[:30], second[30], [first[31][0], *second[31][1:]], *second[32:]]
+    report = check(spliced)
+    assert (report.valid_gops, report.gops, report.broken_links) == (6, 6, (4,))
+    assert report.problems() == ["GOP with counter 4 is not linked to the GOP before it"]
+
+
 def test_partial_gops() -> None:
     gops = assemble(fake_units(400, 400))
     stream = pictures_of(signed(gops))
