@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 import firmware
@@ -75,17 +74,11 @@ def _escape(text: str) -> str:
 def main() -> None:
     """Entry point of the console script."""
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        app()
     except (OathcamError, HalError) as error:
-        code = report_error(error)
+        sys.exit(report_error(error))
     except KeyboardInterrupt:
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -174,9 +174,9 @@ def summarise(report: Report, tampered: Report, result: ShiftResult) -> None:
     """A few lines for the terminal; the page has the rest."""
     print_report(report)
     table = Table(show_header=False, box=None)
-    table.add_row(
-        "offload", f"{result.sync['bytes_sent'] / 1e6:.2f} MB, link cut {result.cuts}x, {result.sync['bytes_resumed']} bytes resumed"
-    )
+    sync = result.syncs[0]
+    moved = f"{sync['bytes_sent'] / 1e6:.2f} MB, link cut {result.cuts}x, {sync['bytes_resumed']} bytes resumed"
+    table.add_row("offload", moved)
     table.add_row("one flipped byte", tampered.verdict.value)
     output.print(table)
 

@@ -111,9 +111,12 @@ def draw(timeline: Timeline) -> dict[str, Any]:
     for one in moments:
         at = x(one.at_ns)
         width = 9 + 6.2 * len(one.label)
-        row = next((index for index, end in enumerate(row_ends) if at > end), row_ends.index(min(row_ends)))
-        row_ends[row] = at + width
-        placed.append({"kind": one.kind, "x": at, "row": row, "label": one.label, "title": f"{one.label} {format_utc(one.at_ns)[11:21]}"})
+        flipped = at + width > WIDTH
+        start = at - width if flipped else at
+        row = next((index for index, end in enumerate(row_ends) if start > end), row_ends.index(min(row_ends)))
+        row_ends[row] = start + width
+        title = f"{one.label} {format_utc(one.at_ns)[11:21]}"
+        placed.append({"kind": one.kind, "x": at, "row": row, "label": one.label, "title": title, "flipped": flipped})
     return {
         "width": WIDTH,
         "left": LEFT,

@@ -44,6 +44,7 @@ class RecordingCheck:
         self._leaves = leaves
         self._progress = progress
         self._findings: list[Finding] = []
+        self._unusable: list[int] = []
         self._files = set(source.names(f"vault/{recording}"))
 
     def run(self) -> tuple[tuple[Finding, ...], dict[str, Any]]:
@@ -191,6 +192,8 @@ class RecordingCheck:
             plain = self._open(data, name, record.plain_sha256, record.plain_bytes, record.seq, record.utc)
             if plain is not None and init is not None:
                 yield from self._pictures(record, plain, init)
+            else:
+                self._unusable.append(record.seq)
             if self._progress is not None:
                 self._progress(self._recording, record.seq + 1, total)
 
@@ -200,6 +203,7 @@ class RecordingCheck:
             units = [tuple(split_length_prefixed(sample.data)) for sample in info.video]
         except FormatError as error:
             self._fragment_finding(record, Severity.BAD, "media", str(error))
+            self._unusable.append(record.seq)
             return
         if (len(info.video), len(info.audio)) != (record.pictures, record.audio_frames):
             expected = f"{record.pictures} pictures and {record.audio_frames} audio frames"
@@ -243,6 +247,10 @@ class RecordingCheck:
     def _stream(self, units: Iterator[tuple[bytes, ...]], manifest: Manifest) -> None:
         """ONVIF Media Signing inside the stream. A power cut leaves the last GOP without its SEI; the manifest covers it."""
         report = validate_stream(units, self._roots)
+        if self._unusable:
+            text = f"not judged: fragment {self._unusable[0]} could not be used, so the stream around it has a hole"
+            self._add(Severity.UNCHECKED, "stream", text, fragment=self._unusable[0])
+            return
         for text in report.problems():
             self._add(Severity.BAD, "stream", text)
         if report.problems():

@@ -1,6 +1,6 @@
 """Where things lie in a store; the camera's own layout under each serial, so that one verifier reads both.
 
-``<store>/<serial>/vault/<recording>/…``, ``<store>/<serial>/ledger/{log,checkpoint,receipts/…}``,
+``<store>/<serial>/vault/<recording>/…``, ``<store>/<serial>/ledger/{device.pem,log,checkpoint,receipts/…}``,
 ``<store>/incoming/<serial>/<sha256>.part``, ``<store>/quarantine/<serial>/<recording>.<n>/…``, ``<store>/store.sqlite``.
 Serials and ids were checked before they come here.
 """

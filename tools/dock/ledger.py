@@ -70,6 +70,7 @@ class LedgerKeeper:
             claim = _parse_line(extension.checkpoint, serial)
             _verify(claim, camera)
             if self._is_repeated(serial, extension, known):
+                files.write_file(self._layout.checkpoint(serial), known.note.encode("utf-8"))
                 return LedgerAnswer(known.mark, known.note)
             _check_continuation(known.mark, claim.checkpoint, extension)
             tree, rows = _read_batches(serial, extension, known, camera)
@@ -79,10 +80,11 @@ class LedgerKeeper:
         mark = LedgerMark(tree.size, tree.root().hex(), known.mark.log_bytes + len(extension.log))
         log = self._layout.log(serial)
         files.make_directory(log.parent)
+        if not known.chain:
+            files.write_file(self._layout.device_chain(serial), extension.chain)
         files.append_at(log, extension.log, known.mark.log_bytes)
-        self._database.advance_ledger(serial, KnownLedger(mark, tree.hashes(), extension.chain, note.decode("utf-8")), rows)
+        self._database.advance_ledger(serial, KnownLedger(mark, tree.hashes(), known.chain or extension.chain, note.decode("utf-8")), rows)
         files.write_file(self._layout.checkpoint(serial), note)
-        files.write_file(self._layout.device_chain(serial), extension.chain)
         return LedgerAnswer(mark, note.decode("utf-8"))
 
     def _camera(self, serial: str, chain: bytes, known: KnownLedger) -> x509.Certificate:
