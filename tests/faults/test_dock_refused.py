@@ -14,6 +14,7 @@ from firmware.custody.entries import Entry
 from firmware.custody.merkle import CompactTree
 from firmware.dock.client import Outcome
 from firmware.errors import RefusedError
+from firmware.evidence.manifest import Manifest
 from tools.dock.station import Station
 
 
@@ -126,6 +127,17 @@ def test_a_manifest_that_its_own_camera_signed_must_still_fit(tmp_path, station,
     camera.record("A-1", forge=MANIFEST_LIES[lie])
     assert camera.sync(station.address).recordings[0].outcome is Outcome.REFUSED
     assert len(reasons(tmp_path / "store")) == 1
+
+
+def test_a_manifest_signed_anew_after_the_end_leaf_gives_no_receipt(tmp_path, station, camera):
+    """BWC-POL-42: who holds the device key later cannot rewrite what the ledger closed."""
+    directory = camera.record("A-1")
+    manifest = Manifest.from_bytes((directory / "manifest.json").read_bytes())
+    data = dataclasses.replace(manifest, key_protection="tpm").to_bytes()
+    (directory / "manifest.json").write_bytes(data)
+    (directory / "manifest.json.p7s").write_bytes(camera.sign(data))
+    camera.sync(station.address)
+    assert reasons(tmp_path / "store") == ["commit: the ledger closes this recording with another manifest"]
 
 
 def test_a_fragment_that_the_ledger_never_promised_gives_no_receipt(station, camera):

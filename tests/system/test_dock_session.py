@@ -9,7 +9,10 @@ from helpers_dock import NOW_NS, Agency, Camera, station_config, tree_of
 
 from firmware.custody.checkpoint import parse_note, verify_cosignature, verify_note
 from firmware.dock.client import Outcome, Stage
+from firmware.errors import UnavailableError
 from firmware.evidence import primitives
+from firmware.evidence.findings import Severity
+from firmware.evidence.verify import verify_device
 from tools.dock.cutter import Cutter
 from tools.dock.station import Station
 
@@ -87,6 +90,33 @@ def test_openssl_verifies_the_receipt(tmp_path, agency, station, camera):
     assert done.returncode == 0, done.stderr
     named = {file["name"]: file["bytes"] for file in json.loads(receipt.read_bytes())["files"]}
     assert named == {path.name: path.stat().st_size for path in (camera.state / "vault" / "A-1").iterdir()}
+
+
+class Store:
+    """One camera's directory in the store, as the verifier's source."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def names(self, directory):
+        path = self.directory / directory
+        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+
+    def read(self, name):
+        try:
+            return (self.directory / name).read_bytes()
+        except OSError as error:
+            raise UnavailableError(str(error)) from None
+
+
+def test_the_verifier_runs_over_the_store_as_over_the_card(tmp_path, agency, station, camera):
+    """BWC-POL-29, BWC-POL-42: the store keeps the camera's own layout and adds its receipts; nothing bad is found in it."""
+    camera.record("A-1")
+    camera.sync(station.address)
+    report = verify_device(Store(tmp_path / "store" / "CAM1"), [agency.root.certificate])
+    findings = [*report.findings, *(one for recording in report.recordings for one in recording.findings)]
+    assert [one for one in findings if one.severity is Severity.BAD and one.layer in ("ledger", "receipt", "certificate", "manifest")] == []
+    assert {one.layer for one in findings if one.severity is Severity.GOOD} >= {"ledger", "receipt", "certificate"}
 
 
 def test_a_second_session_sends_nothing_again(station, camera):
