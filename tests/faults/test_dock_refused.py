@@ -50,6 +50,11 @@ def other_signature(camera, directory):
     camera.key = camera_key
 
 
+def sisters_signature(camera, directory):
+    sister = Camera(camera.directory.parent / "sister", camera.agency, serial="CAM2")
+    (directory / "manifest.json.p7s").write_bytes(sister.sign((directory / "manifest.json").read_bytes()))
+
+
 FAULTS = {
     "a fragment is missing": (lambda camera, rec: (rec / "000001.m4s.p7m").unlink(), "000001.m4s.p7m is missing"),
     "the last fragment is missing": (lambda camera, rec: (rec / "000002.m4s.p7m").unlink(), "000002.m4s.p7m is missing"),
@@ -77,6 +82,7 @@ FAULTS = {
     "a byte of the manifest's signature is flipped": (lambda camera, rec: flip(rec / "manifest.json.p7s", -8), ""),
     "a byte of begin.json is flipped": (lambda camera, rec: flip(rec / "begin.json"), ""),
     "the manifest is signed by another key": (other_signature, ""),
+    "the manifest is signed by another camera": (sisters_signature, "expected the signature of 'CAM1', got that of 'CAM2'"),
 }
 
 
