@@ -193,16 +193,20 @@ def test_a_microphone_error_is_told_once_and_a_restart_works(tmp_path: Path) -> 
     assert heard.frames[-1].captured.boottime_ns > START_UP_NS + 3 * SECOND
 
 
-def test_a_covered_lens_is_dark(tmp_path: Path) -> None:
+def test_a_covered_lens_is_dark_and_a_cut_in_the_scene_makes_no_idr(tmp_path: Path) -> None:
     world, hal, heard = started(tmp_path)
     hal.camera.start(SMALL, heard)
-    world.cover_lens(SECOND)
-    world.cover_lens(2 * SECOND, covered=False)
+    world.cover_lens(1050 * MS)
+    world.cover_lens(1950 * MS, covered=False)
     world.run_until(3 * SECOND)
     bright = lumas(heard.pictures)
     assert bright[5] > 80
     assert bright[15] < 30
     assert bright[25] > 80
+    codec = av.CodecContext.create("h264", "r")
+    frames = [frame for picture in heard.pictures for frame in codec.decode(av.Packet(picture.data))] + codec.decode(None)
+    assert [index for index, frame in enumerate(frames) if frame.pict_type == av.video.frame.PictureType.I] == [0, 10, 20, 30]
+    assert [index for index, picture in enumerate(heard.pictures) if picture.keyframe] == [0, 10, 20, 30]
 
 
 # --- sources --------------------------------------------------------------------------------------------------------

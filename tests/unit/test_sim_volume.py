@@ -62,6 +62,15 @@ def test_unsynced_bytes_are_lost(tmp_path: Path) -> None:
     assert after_cut(tmp_path, Loss.DROP_ALL, work).read("a") == b"one"
 
 
+def test_a_truncated_file_is_synced_with_what_it_keeps(tmp_path: Path) -> None:
+    def work(volume: Volume) -> None:
+        promise(volume, "a", b"one")
+        volume.append("a").write(b"two three")
+        volume.truncate("a", 6)
+
+    assert after_cut(tmp_path, Loss.DROP_ALL, work).read("a") == b"onetwo"
+
+
 def test_a_synced_file_without_its_name_is_lost(tmp_path: Path) -> None:
     def work(volume: Volume) -> None:
         file = volume.create("a")
