@@ -19,10 +19,25 @@ MAX_HASHED = 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a verified SEI says about one (partial) GOP."""
+    """What a verified SEI says about one (partial) GOP.
+
+    Where there is a hash list it is the authority, being signed and finer: ONVIF's own signer library, ending a stream,
+    writes the last GOP's list beside the number and the GOP hash of the GOP before.
+    """
 
     general: General
     hash_list: tuple[bytes, ...] | None
+
+    @property
+    def count(self) -> int:
+        """How many NAL units were signed."""
+        return self.general.hashed_nals if self.hash_list is None else len(self.hash_list)
+
+    def says(self, hashes: list[bytes]) -> bool:
+        """Whether these are the hashes that were signed, in this order."""
+        if self.hash_list is not None:
+            return hashes == list(self.hash_list)
+        return sha256(b"".join(hashes)).digest() == self.general.gop_hash
 
 
 @dataclass(slots=True)
@@ -77,19 +92,18 @@ class ReceivedGop:
 
     def is_exactly(self, claim: Claim) -> bool:
         """Whether the first NAL units, as many as were signed, are those that were signed."""
-        count = claim.general.hashed_nals
-        if not 0 < count <= len(self.digests) or not self.anchor:
+        if not 0 < claim.count <= len(self.digests) or not self.anchor:
             return False
-        return sha256(b"".join(self.hashes(self.anchor, count))).digest() == claim.general.gop_hash
+        return claim.says(self.hashes(self.anchor, claim.count))
 
     def end_of(self, claim: Claim) -> int:
         """How many NAL units belong to a partial GOP that was signed and is not received as signed."""
         if claim.hash_list is None:
-            return min(claim.general.hashed_nals, len(self.digests))
+            return min(claim.count, len(self.digests))
         signed = set(claim.hash_list)
         anchor = self.anchor if self.continues else claim.hash_list[0]
         known = [at for at, value in enumerate(self.hashes(anchor, len(self.digests))) if value in signed]
-        return known[-1] + 1 if known else min(claim.general.hashed_nals, len(self.digests))
+        return known[-1] + 1 if known else min(claim.count, len(self.digests))
 
     def split(self, count: int) -> ReceivedGop:
         """Cut behind ``count`` NAL units; this GOP keeps those, the rest is returned as one that continues it."""
@@ -108,7 +122,7 @@ class ReceivedGop:
             return self._verdict(number, self.failure[0], self.failure[1])
         if self.claim is None:
             return self._verdict(number, GopStatus.UNSIGNED, "" if self.anchor else "it does not begin with an IDR picture")
-        if not self.too_long and len(self.digests) == self.claim.general.hashed_nals and self.is_exactly(self.claim):
+        if not self.too_long and len(self.digests) == self.claim.count and self.is_exactly(self.claim):
             return self._verdict(number, GopStatus.VALID)
         return self._compare(number, self.claim)
 
@@ -118,9 +132,9 @@ class ReceivedGop:
 
     def _compare(self, number: int, claim: Claim) -> GopVerdict:
         general, expected = claim.general, claim.hash_list
-        if expected is None or sha256(b"".join(expected)).digest() != general.gop_hash or len(expected) != general.hashed_nals:
+        if expected is None:
             return self._verdict(
-                number, GopStatus.ALTERED, f"{len(self.digests)} slices received, {general.hashed_nals} signed; no list tells which"
+                number, GopStatus.ALTERED, f"{len(self.digests)} slices received, {claim.count} signed; no list tells which"
             )
         anchor = self.anchor if self.continues else expected[0]
         found = differences(list(expected), self.hashes(anchor, len(self.digests)))

@@ -242,7 +242,7 @@ class StreamValidator:
         general = claim.general
         waiting = [(index, gop) for index, gop in enumerate((*self._closed, self._open)) if gop.digests and gop.claim is None]
         for index, gop in waiting:
-            if (general.partial or len(gop.digests) == general.hashed_nals) and gop.is_exactly(claim):
+            if (general.partial or len(gop.digests) == claim.count) and gop.is_exactly(claim):
                 return index
         for index, gop in waiting:
             if claim.hash_list is not None and gop.first == claim.hash_list[0]:
@@ -262,7 +262,7 @@ class StreamValidator:
 
     def _split(self, claim: Claim, index: int, target: ReceivedGop) -> None:
         """A partial GOP ends inside what an IDR bounds: what follows waits for a signature of its own."""
-        count = claim.general.hashed_nals if target.is_exactly(claim) else target.end_of(claim)
+        count = claim.count if target.is_exactly(claim) else target.end_of(claim)
         if target is not self._open and count >= len(target.digests):
             return
         rest = target.split(count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from firmware.errors import FormatError
 from firmware.media.gop import Gop
 from firmware.media.nal import escape, is_vcl, unescape
-from firmware.media.onvif_sei import Vendor, is_signing_sei, parse_sei
+from firmware.media.onvif_sei import Vendor, build_document, build_sei, fixed_records, is_signing_sei, parse_sei
 from firmware.media.received_gop import differences
 from firmware.media.signer import StreamSigner
 from firmware.media.stream_report import GopStatus, Missing, StreamReport
@@ -258,6 +259,18 @@ def test_long_gops_have_no_list_and_are_still_judged() -> None:
     assert all(parse_sei(nal).hash_list is None for nals in stream for nal in nals if is_signing_sei(nal))
     assert check(stream).problems() == []
     assert [verdict.status.value for verdict in check(flip(stream, 7)).verdicts] == ["altered", "valid"]
+
+
+def test_a_list_counts_more_than_the_hash_beside_it(five: Stream) -> None:
+    """ONVIF's signer library ends a stream with a list of the last GOP beside the GOP hash of the one before."""
+    last, before = parse_sei(five[49][-1]), parse_sei(five[41][0])
+    assert last.hash_list is not None
+    stale = replace(last.general, gop_hash=before.general.gop_hash, hashed_nals=7)
+    document = build_document(fixed_records(VENDOR, SIGNER.chain_pem), stale, list(last.hash_list), 72)
+    made = build_sei(document, SIGNER.sign_digest(sha256(document).digest()), 72)
+    report = check([*five[:49], [*five[49][:-1], made]])
+    assert (report.valid_gops, report.problems()) == (5, [])
+    assert check(flip([*five[:49], [*five[49][:-1], made]], 45)).verdicts[4].altered == (45,)
 
 
 def test_late_sei_of_a_slow_signer_is_placed(five: Stream) -> None:
