@@ -220,6 +220,31 @@ def test_a_camera_cannot_extend_the_ledger_with_another_cameras(tmp_path, statio
     assert station.database.ledger("CAM1").mark.size == 0
 
 
+def test_another_camera_of_the_agency_cannot_sign_this_ones_ledger(tmp_path, station, camera, agency):
+    """BWC-POL-29, -36: one stolen device key speaks for one serial."""
+    other = Camera(tmp_path / "other", agency, serial="CAM2")
+    (camera.directory / "keys" / "device.crt").write_bytes((other.directory / "keys" / "device.crt").read_bytes())
+    camera.log.unlink()
+    camera.tree, camera.key = CompactTree(), other.key
+    camera.append(("ready", {}))
+    with pytest.raises(RefusedError, match="expected the certificate of 'CAM1', got 'CAM2'"):
+        camera.sync(station.address)
+
+
+def test_an_unsigned_claim_of_a_shorter_ledger_is_not_taken_for_a_rollback(station, camera):
+    """BWC-POL-29: what an alarm says rests on what the camera signed."""
+    kept = camera.keep_ledger()
+    camera.record("A-1")
+    camera.sync(station.address)
+    camera.restore_ledger(kept)
+    lines = camera.log.read_bytes().splitlines(keepends=True)
+    size, root = lines[-1].split()[1:3]
+    camera.log.write_bytes(b"".join(lines[:-1]) + b"= %s %s %s\n" % (size, root, b"MAYCAQECAQE="))
+    with pytest.raises(RefusedError) as caught:
+        camera.sync(station.address)
+    assert "rolled back" not in str(caught.value)
+
+
 def test_a_torn_tail_is_not_sent(tmp_path, station, camera):
     """BWC-POL-29: what follows the last signed line is nobody's word yet."""
     camera.record("A-1")

@@ -22,8 +22,12 @@ _SETTINGS = {"host": str, "port": int, "site": str}
 def dock(
     identity: Annotated[Path, typer.Argument(help="The dock's identity: the directory that provisioning made.")],
     store: Annotated[Path, typer.Option(help="Directory of the evidence store; made when it is not there.")],
-    host: Annotated[str, typer.Option(help="Address to listen on; nothing else is listened on. [default: dock.toml, else 127.0.0.1]")] = "",
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes any free one. [default: dock.toml, else 8443]")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; nothing else is listened on. Default: as in dock.toml, else 127.0.0.1.")
+    ] = "",
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 takes any free one. Default: as in dock.toml, else 8443.")
+    ] = None,
     port_file: Annotated[Path | None, typer.Option(help="Write HOST:PORT here once it listens.")] = None,
 ) -> None:
     """Run a dock station: receive, check, store and receipt what cameras bring."""
