@@ -13,7 +13,8 @@ from pathlib import Path
 from firmware.capture import Intake
 from firmware.config import DeviceConfig
 from firmware.custodian import Custodian, DeviceTrouble, ReceiptAccepted
-from firmware.daemon import Daemon, video_format
+from firmware.daemon import Daemon
+from firmware.devices import video_format
 from firmware.errors import UsageError
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext, load_certificates, open_context
@@ -85,8 +86,8 @@ def _open_evidence(
     closed = recovery.run(opened.entries, now)
     for recording in closed:
         log.warning("recording %s was open when the last run ended (%s); closed now", recording, previous.how)
-    for recording in recovery.warrants:
-        hal.inbox.put(ReceiptAccepted(recording))
+    for recording, at in recovery.receipted.items():
+        hal.inbox.put(ReceiptAccepted(recording, at))
     receipts = ReceiptInbox(hal.volume, load_certificates(config.trust_directory / "root.crt"), config.serial)
     receipts.prepare()
     custodian = Custodian(

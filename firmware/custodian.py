@@ -63,9 +63,10 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptAccepted:
-    """A store's receipt was checked against this card and is durable with its leaf (BWC-POL-23)."""
+    """A store's receipt was checked against this card and is durable with its leaf, since ``at`` (BWC-POL-23)."""
 
     recording: str
+    at: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +338,7 @@ class Custodian:
                 fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
                 self._warrants[recording] = ReleaseWarrant(recording, self._ledger.append([Draft("receipt", now, fields)])[0])
             self._receipts.done(recording)
-            self._report(ReceiptAccepted(recording))
+            self._report(ReceiptAccepted(recording, now))
         closed = [one for one in self._vault.recordings() if MANIFEST_SIGNATURE in self._vault.files(one)]
         self._report(SpoolChecked(len([one for one in closed if one not in self._warrants])))
 

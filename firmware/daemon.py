@@ -10,7 +10,6 @@ the volume recovered, and presses that come meanwhile wait in the inbox.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware.capture import Capture, Intake, PicturesDropped
@@ -25,38 +24,31 @@ from firmware.custodian import (
     StorageTrouble,
     StorageWorks,
 )
+from firmware.devices import Devices, Tick, TimerFired
 from firmware.evidence.manifest import Video
 from firmware.identity import RecordingContext
 from firmware.machine import effects as fx
 from firmware.machine import events as ev
 from firmware.machine.health import minutes_left
 from firmware.machine.machine import Model, initial, step
-from firmware.machine.states import Button, Cause, Port, Previous, State, TimerName
-from firmware.media.fmp4 import AudioTrack
+from firmware.machine.states import Button, Cause, Port, Previous, State
 from firmware.policy.model import Policy
 from firmware.recorder import BeginOrder, Promise
-from firmware.shellclock import read_clock, stamp
+from firmware.shellclock import stamp
 from firmware.storage.vault import recording_id
 from firmware.timebase import Timestamp
 from hal.errors import HalError
 from hal.interfaces import (
     AudioFrame,
     ButtonEdge,
-    Colour,
-    Cue,
     DockSense,
     Hal,
-    Lamp,
-    LampName,
     Picture,
     PowerState,
-    Timer,
-    VideoFormat,
 )
 
 log = logging.getLogger("oathcamd")
 
-TICK_NS = 1_000_000_000
 TROUBLE_NS = 1_000_000_000
 """A volume that refuses writes for this long is at fault."""
 STALL_NS = 1_500_000_000
@@ -64,24 +56,8 @@ STALL_NS = 1_500_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class TimerFired:
-    timer: TimerName
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Once a second: progress, room, spool."""
-
-
-@dataclass(frozen=True, slots=True)
 class ShutdownAsked:
     reason: str
-
-
-def video_format(policy: Policy) -> VideoFormat:
-    """What the policy asks of the camera."""
-    video = policy.video
-    return VideoFormat(video.width, video.height, video.fps, video.bitrate_bps, video.fps * video.gop_seconds)
 
 
 class Daemon:
@@ -93,23 +69,18 @@ class Daemon:
         self._policy = policy
         self._custodian = custodian
         self._officer = officer
-        self._video = video_format(policy)
-        self._intake = intake
+        self._devices = Devices(hal, policy, intake, self._post)
         frame_ns = 1_000_000_000 // policy.video.fps
         self._capture = Capture(custodian, policy.pre_event.seconds * 1000, policy.pre_event.max_bytes, frame_ns)
-        self._camera_on = True  # the boot started it first of all
-        self._camera_since = read_clock(hal.clock)
-        self._model: Model = initial(policy, self._camera_since, docked=hal.dock_link.docked(), camera_on=True)
-        self._timers: dict[TimerName, Timer] = {}
-        self._tick: Timer | None = None
+        self._model: Model = initial(policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True)
         self._ordinal = 0
-        self._microphone_on = False
-        self._muted = False
         self._progress = False
         self._trouble_since: Timestamp | None = None
         self._recording = ""
         self._awaiting_receipts = False
         self._closed_recordings: list[str] = []
+        self._receipted: dict[str, Timestamp] = {}
+        self._to_release: list[str] = []
 
     @property
     def state(self) -> State:
@@ -128,12 +99,11 @@ class Daemon:
         hal.buttons.subscribe(lambda edge: self._post(edge))
         hal.dock_link.subscribe(lambda sense: self._post(sense))
         hal.power.subscribe(lambda state: self._post(state))
-        if self._policy.pre_event.audio:
-            self._start_microphone()
-        now = read_clock(hal.clock)
+        self._devices.microphone_wanted(recording=False)
+        now = self._devices.now()
         self._power(hal.power.state(), now)
         self._feed(ev.Booted(now, Previous(previous), down_ns))
-        self._schedule_tick()
+        self._devices.schedule_tick()
         hal.watchdog.ready()
 
     def run(self) -> None:
@@ -147,17 +117,14 @@ class Daemon:
 
     def close(self) -> None:
         """Stop the devices, write what waits. The HAL itself is closed by who opened it."""
-        for timer in [*self._timers.values(), *([self._tick] if self._tick else [])]:
-            timer.cancel()
-        self._stop_microphone()
-        self._hal.camera.stop()
+        self._devices.close()
         self._custodian.close()
 
     # --- events in --------------------------------------------------------------------------------------------------
 
     def handle(self, item: object) -> None:
         """One item of the inbox, completely: synchronous, no waiting (house law 7)."""
-        now = read_clock(self._hal.clock)
+        now = self._devices.now()
         match item:
             case Picture():
                 self._picture(item)
@@ -166,7 +133,7 @@ class Daemon:
             case ButtonEdge(button, pressed, at):
                 self._feed(ev.ButtonChanged(stamp(at), Button(button.value), pressed))
             case TimerFired(timer):
-                self._timers.pop(timer, None)
+                self._devices.cancel_timer(timer)
                 self._feed(ev.Elapsed(now, timer))
             case Tick():
                 self._on_tick(now)
@@ -198,7 +165,8 @@ class Daemon:
                     self._feed(ev.Recovered(now, Port.STORAGE))
             case CheckpointPublished():
                 self._hal.dock_link.request_sync()
-            case ReceiptAccepted(recording):
+            case ReceiptAccepted(recording, at):
+                self._receipted[recording] = at
                 self._feed(ev.ReceiptVerified(now, recording))
             case Released(recording):
                 log.info("recording %s released", recording)
@@ -232,22 +200,23 @@ class Daemon:
     def _device_trouble(self, port: Port, reason: str, now: Timestamp) -> None:
         log.error("%s: %s", port.value, reason)
         if port is Port.CAMERA:
-            self._camera_on = False
-        else:
-            self._microphone_on = False
+            self._devices.camera_on = False
+        elif port is Port.MICROPHONE:
+            self._devices.microphone_failed()
         self._feed(ev.Faulted(now, port, reason))
 
     def _power(self, state: PowerState, now: Timestamp) -> None:
         self._feed(ev.PowerChanged(now, state.percent, state.charging))
 
     def _on_tick(self, now: Timestamp) -> None:
-        self._schedule_tick()
+        self._devices.schedule_tick()
         self._watch_camera(now)
         self._watch_room(now)
+        self._release_due(now)
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()
         self._custodian.kick()
-        if self._progress or not self._camera_on:
+        if self._progress or not self._devices.camera_on:
             self._hal.watchdog.feed()
         self._progress = False
         self._hal.watchdog.status(f"{self._model.state.value}; pre-event {self._capture.pre_event_ms / 1000:.0f} s")
@@ -255,8 +224,8 @@ class Daemon:
     def _watch_camera(self, now: Timestamp) -> None:
         """Progress of the sensor's own times, never "the thread is alive" (camera-notes §2.5)."""
         last = self._capture.last_picture
-        since = self._camera_since if last is None or last < self._camera_since else last
-        if self._camera_on and now.since(since) > STALL_NS:
+        since = self._devices.camera_since if last is None or last < self._devices.camera_since else last
+        if self._devices.camera_on and now.since(since) > STALL_NS:
             self._device_trouble(Port.CAMERA, f"no picture for {now.since(since) / 1e9:.1f} s", now)
 
     def _watch_room(self, now: Timestamp) -> None:
@@ -280,9 +249,11 @@ class Daemon:
     def _carry_out(self, effect: fx.Effect) -> None:
         match effect:
             case fx.StartCamera():
-                self._start_camera(read_clock(self._hal.clock))
+                self._devices.start_camera(self._model.has_fault(Port.CAMERA))
+                self._devices.microphone_wanted(bool(self._recording))
             case fx.StopCamera():
-                self._stop_camera()
+                self._devices.stop_camera()
+                self._devices.microphone_wanted(bool(self._recording))
             case fx.ClearPreEvent():
                 self._capture.clear()
             case fx.StartRecording(cause, at, _):
@@ -304,56 +275,34 @@ class Daemon:
                 self._custodian.submit_entry(kind, at, fields)
                 self._custodian.kick()
             case fx.Show(signal):
-                self._show(signal)
+                self._devices.show(signal, self._model.has_fault(Port.INDICATORS))
             case fx.SetTimer(timer, boottime_ns):
-                self._set_timer(timer, boottime_ns)
+                self._devices.set_timer(timer, boottime_ns)
             case fx.CancelTimer(timer):
-                self._cancel_timer(timer)
+                self._devices.cancel_timer(timer)
             case fx.RequestSync():
                 self._awaiting_receipts = True
                 self._custodian.submit_checkpoint()
                 self._custodian.kick()
             case fx.Release(recording, at):
-                self._custodian.submit_release(recording, at)
-                self._custodian.kick()
+                self._to_release.append(recording)
+                self._release_due(at)
             case fx.Halt():
                 self._hal.watchdog.stopping()
                 self._hal.inbox.close()
-
-    def _start_camera(self, now: Timestamp) -> None:
-        if self._camera_on and not self._model.has_fault(Port.CAMERA):
-            return
-        self._stop_camera()
-        try:
-            self._hal.camera.start(self._video, self._intake)
-        except HalError as error:
-            self._post(DeviceTrouble("camera", str(error)))
-            return
-        self._camera_on, self._camera_since = True, now
-        if self._policy.audio.enabled and self._policy.pre_event.audio:
-            self._start_microphone()
-
-    def _stop_camera(self) -> None:
-        self._hal.camera.stop()
-        self._camera_on = False
-        if not self._recording:
-            self._stop_microphone()
 
     def _start_recording(self, cause: Cause, at: Timestamp) -> None:
         self._ordinal += 1
         self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
         order = self._order(cause.value, at, self._capture.shortfall())
         self._capture.start(order, keep_audio=self._policy.pre_event.audio)
-        self._muted = False
-        self._start_microphone()
+        self._devices.muted = False
+        self._devices.microphone_wanted(recording=True)
         log.info("recording %s started", self._recording)
 
     def _order(self, cause: str, at: Timestamp, shortfall: str) -> BeginOrder:
         video = self._policy.video
-        audio: AudioTrack | None = None
-        if self._policy.audio.enabled:
-            sound = self._hal.microphone.format()
-            audio = AudioTrack(sound.sample_rate, sound.channels, sound.codec_config)
+        audio = self._devices.audio_track()
         return BeginOrder(self._recording, at, cause, Video(video.width, video.height, video.fps, "h264"), audio, shortfall)
 
     def _split_recording(self, at: Timestamp) -> None:
@@ -363,8 +312,8 @@ class Daemon:
         self._capture.split(self._order("max-length", at, "follows-recording"), at, notes)
 
     def _stop_recording(self, cause: Cause, at: Timestamp) -> None:
-        if not self._policy.pre_event.audio or not self._camera_on:
-            self._stop_microphone()
+        self._devices.muted = False
+        self._devices.microphone_wanted(recording=False)
         final = self._capture.stop(at)
         self._custodian.submit_end(final, at, cause.value, self._notes())
         self._recording = ""
@@ -372,63 +321,23 @@ class Daemon:
 
     def _notes(self) -> dict[str, object]:
         """What a stolen card must not tell: it is sealed before it is written (BWC-POL-30)."""
-        fix = self._hal.positioning.fix()
-        place = None
-        if fix is not None:
-            micro = {"latitude_e7": round(fix.latitude * 1e7), "longitude_e7": round(fix.longitude * 1e7)}
-            place = {**micro, "accuracy_cm": round(fix.accuracy_m * 100), "utc": stamp(fix.at).utc}
         officer = self._officer or "UNASSIGNED"
-        return {"format": "oathcam-notes/1", "recording": self._recording, "officer": officer, "place": place}
+        return {"format": "oathcam-notes/1", "recording": self._recording, "officer": officer, "place": self._devices.place()}
 
     def _mute(self, at: Timestamp, muted: bool) -> None:
-        if muted:
-            self._stop_microphone()
-        self._muted = muted
+        self._devices.muted = muted
+        self._devices.microphone_wanted(bool(self._recording))
         self._custodian.submit_mute(at, muted)
         self._custodian.kick()
-        if not muted:
-            self._start_microphone()
 
-    def _start_microphone(self) -> None:
-        if self._microphone_on or self._muted or not self._policy.audio.enabled:
-            return
-        try:
-            self._hal.microphone.start(self._intake)
-            self._microphone_on = True
-        except HalError as error:
-            self._post(DeviceTrouble("microphone", str(error)))
-
-    def _stop_microphone(self) -> None:
-        self._hal.microphone.stop()
-        self._microphone_on = False
-
-    def _show(self, signal: object) -> None:
-        """Map by name; a lamp that does not light is a fault of its own, and recording goes on (BWC-POL-13)."""
-        indicators = self._hal.indicators
-        for name, lamp in ((LampName.SUBJECT, signal.subject), (LampName.STATUS, signal.status)):  # type: ignore[attr-defined]
-            indicators.set_lamp(name, Lamp(Colour(lamp.colour.value), lamp.blink_ms))
-        subject = signal.subject.colour.value  # type: ignore[attr-defined]
-        if indicators.read_back(LampName.SUBJECT).value != subject and not self._model.has_fault(Port.INDICATORS):
-            self._post(DeviceTrouble("indicators", f"the subject lamp should be {subject} and is not"))
-        cue = signal.cue  # type: ignore[attr-defined]
-        if cue is not None:
-            indicators.play(Cue(cue.tones, cue.pulses))
-
-    def _set_timer(self, timer: TimerName, boottime_ns: int) -> None:
-        self._cancel_timer(timer)
-        self._timers[timer] = self._hal.clock.call_at(boottime_ns, self._poster(TimerFired(timer)))
-
-    def _cancel_timer(self, timer: TimerName) -> None:
-        pending = self._timers.pop(timer, None)
-        if pending is not None:
-            pending.cancel()
-
-    def _schedule_tick(self) -> None:
-        at = self._hal.clock.now().boottime_ns + TICK_NS
-        self._tick = self._hal.clock.call_at(at, self._poster(Tick()))
-
-    def _poster(self, item: object) -> Callable[[], None]:
-        return lambda: self._post(item)
+    def _release_due(self, now: Timestamp) -> None:
+        """Release what is receipted, once the policy's grace period has passed since the receipt (BWC-POL-43)."""
+        grace_ns = self._policy.retention.grace_days * 86_400_000_000_000
+        for recording in list(self._to_release):
+            if now.wall_ns - self._receipted.get(recording, now).wall_ns >= grace_ns:
+                self._to_release.remove(recording)
+                self._custodian.submit_release(recording, now)
+        self._custodian.kick()
 
     def _post(self, item: object) -> None:
         """Into the inbox. Button edges and timers are few and small; a full inbox of pictures must not lose them."""

@@ -108,6 +108,7 @@ class Recovery:
         self._vault = vault
         self._ledger = ledger
         self._previous = previous
+        self.receipted: dict[str, Timestamp] = {}
         self.warrants: dict[str, ReleaseWarrant] = {}
         """Receipted recordings that are still on the card: a grace period, or a release that a power cut prevented."""
 
@@ -125,6 +126,7 @@ class Recovery:
                 self._close(recording, trace, now)
                 closed.append(recording)
             elif trace.receipt and not trace.released:
+                self.receipted[recording] = trace.receipt.time
                 self.warrants[recording] = ReleaseWarrant(recording, trace.receipt.n)
         return tuple(closed)
 
