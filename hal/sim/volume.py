@@ -28,7 +28,7 @@ _LIMBO = ".limbo"
 """In the volume's directory, hidden from the port: files that a rename or a removal took away, and that a cut may bring back."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Change:
     """One undurable change of names. ``saved`` is where what stood at ``target`` (or was removed) went, and
     ``saved_durable_bytes`` how much of that was durable (``None``: all)."""
@@ -286,13 +286,15 @@ class SimVolume(Volume):
         self._changes.append(change)
 
     def _settle(self, change: _Change) -> None:
-        """``change`` is durable, and with it every earlier one of the same names: a journal is written in order."""
+        """``change`` is durable, and with it every earlier one that led to it: a journal is written in order."""
         if change not in self._changes:
             return
         index = self._changes.index(change)
-        kept = [each for each in self._changes[:index] if not change.settles(each)]
-        settled = [each for each in self._changes[: index + 1] if each not in kept]
-        self._changes = kept + self._changes[index + 1 :]
+        settled: list[_Change] = [change]
+        kept: list[_Change] = []
+        for earlier in reversed(self._changes[:index]):
+            (settled if any(each.settles(earlier) for each in settled) else kept).append(earlier)
+        self._changes = kept[::-1] + self._changes[index + 1 :]
         for each in settled:
             if each.saved:
                 self._real.remove(each.saved)

@@ -110,6 +110,20 @@ def test_a_directory_without_its_parent_goes_with_all_that_is_in_it(tmp_path: Pa
     assert after_cut(tmp_path, Loss.DROP_ALL, work).list("") == ()
 
 
+def test_a_durable_change_makes_the_chain_that_led_to_it_durable(tmp_path: Path) -> None:
+    def work(volume: Volume) -> None:
+        volume.make_directory("d")
+        volume.sync_directory("")
+        volume.create("d/b")
+        volume.rename("d/b", "a")
+        volume.remove("a")
+        volume.sync_directory("")
+
+    volume = after_cut(tmp_path, Loss.DROP_ALL, work)
+    assert volume.list("") == (("d", -1),)
+    assert volume.list("d") == ()
+
+
 def test_a_renamed_directory_comes_back_under_its_old_name(tmp_path: Path) -> None:
     def work(volume: Volume) -> None:
         volume.make_directory("d")
