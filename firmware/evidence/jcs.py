@@ -47,7 +47,8 @@ def parse(data: bytes, layer: str, max_bytes: int = MAX_BYTES, *, allow_floats: 
     text = _decode_text(data, layer)
     decoder = _FLOAT_DECODER if allow_floats else _DECODER
     try:
-        value = decoder.decode(text)  # of a repeated key one value is left, so the comparison below refuses it
+        # Of a repeated key one value is left, and what follows the value is not read: the comparison below refuses both.
+        value, _ = decoder.raw_decode(text)
         if text.isascii() and not allow_floats and data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
             # As in canonical(), without a look at every value: ASCII text has ASCII keys, integers were bounded while they
             # were read, and so few brackets cannot nest too deeply.
