@@ -188,6 +188,42 @@ def hung() -> None:
     report(**facts, still=still, alive_s=alive_s, noticed_s=noticed_s, said=said, boots=[leaf["previous"] for leaf in leaves("boot")])
 
 
+def stalled() -> None:
+    """The daemon under its own unit, on a camera that stops delivering: it lives and ticks, and is not fed."""
+    install()
+    provision()
+    places = Path("/usr/local/bin")
+    shutil.copy(JOB / "nspawn_inside.py", places)
+    (places / "stalled").write_text(
+        f"import sys\nsys.path.insert(0, {str(places)!r})\nimport nspawn_inside\nnspawn_inside.stalling_daemon()\n"
+    )
+    drop_in("oathcamd.service", "[Service]\nWatchdogSec=4s\nExecStart=\nExecStart=/usr/bin/python3 -I /usr/local/bin/stalled\n")
+    sh("systemctl", "start", "oathcamd")
+    pid = show("oathcamd", "MainPID")["MainPID"]
+    wait("the fault", lambda: [leaf for leaf in leaves("fault") if leaf["port"] == "camera"])
+    still = show("oathcamd", "MainPID")["MainPID"] == pid
+    wait("the restart", lambda: show("oathcamd", "NRestarts")["NRestarts"] == "1")
+    said = [line for line in journal().splitlines() if "atchdog" in line]
+    sh("systemctl", "stop", "oathcamd")
+    report(still=still, said=said, boots=[leaf["previous"] for leaf in leaves("boot")])
+
+
+def stalling_daemon() -> None:
+    """The recorder on a simulated camera that delivers for two seconds and then never again."""
+    from firmware.boot import boot
+    from firmware.config import load_config
+    from hal.sim.boot import boot as power_on
+    from hal.sim.timeline import SECOND
+    from hal.sim.world import World
+
+    config = load_config(CONFIG / "oathcamd.toml")
+    world = World(time.time_ns(), realtime=True)
+    hal = power_on(world, {"volume": str(config.state_directory), "keys": str(config.key_directory)})
+    world.at(2 * SECOND, lambda: world.camera.stall_until(10**9 * SECOND))
+    daemon = boot(hal, config)
+    daemon.run()
+
+
 def probe_recorder() -> None:
     """Put a probe in the recorder's place, under its unit as shipped."""
     install()
@@ -308,3 +344,40 @@ def request() -> None:
     wait("rest", lambda: show("oathcam-sync.service", "ActiveState")["ActiveState"] == "inactive")
     facts = {"owner": runs.owner(), "group": runs.group(), "mode": oct(runs.stat().st_mode & 0o7777)}
     report(idle=idle, taken=taken, left=asked.exists(), runs=runs.read_text().count("run"), **facts)
+
+
+def docked() -> None:
+    """Both services as shipped and a real dock on loopback: record, stop, dock, offload, receipt, release."""
+    install()
+    provision()
+    config = CONFIG / "oathcamd.toml"
+    shift = '"1.2 double_press", "3.2 press record 3200", "8 dock"'
+    config.write_text(config.read_text().replace('"1.2 double_press"', shift))
+    log = (JOB / "dock.log").open("wb")
+    command = ["python3", "-P", "-m", "tools.cli", "dock", "/job/agency/dock", "--store", "/job/store", "--port", "7443"]
+    command += ["--port-file", "/job/port"]
+    station = subprocess.Popen(command, stdout=log, stderr=log)
+    sh("systemctl", "start", "oathcamd", "oathcam-sync.path")
+    wait("the end of the recording", lambda: leaves("end"))
+    kept = sorted(path.name for path in STATE.glob("vault/*"))
+    wait("the station", (JOB / "port").exists)
+    wait("the dock", lambda: leaves("dock"))
+    request = Path("/run/oathcam/sync-request")
+    request.touch()
+    wait("the receipt", lambda: leaves("receipt"))
+    wait("the release", lambda: leaves("release"))
+    wait("rest", lambda: show("oathcam-sync.service", "ActiveState")["ActiveState"] == "inactive")
+    result = show("oathcam-sync.service", "Result", "ExecMainStatus", "NRestarts")
+    sh("systemctl", "stop", "oathcamd")
+    station.terminate()
+    station.wait()
+    left = sorted(path.name for path in STATE.glob("vault/*"))
+    stored = sorted({path.parent.name for path in (JOB / "store").rglob("manifest.json")})
+    report(
+        kept=kept,
+        left=left,
+        stored=stored,
+        result=result,
+        released=[leaf["recording"] for leaf in leaves("release")],
+        said=journal().splitlines(),
+    )

@@ -41,7 +41,7 @@ def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     default = (nspawn.ROOT / "firmware/policy/profiles/default.toml").read_text()
     (directory / "policy.toml").write_text(replaced(default, SMALL))
     agency = make_agency(directory / "agency", "Test Agency")
-    order = CameraOrder("T-1", "oathcam", "", str(directory / "policy.toml"), "sim", KeyProtection.SIMULATED)
+    order = CameraOrder("T-1", "oathcam", "", str(directory / "policy.toml"), "sim", KeyProtection.SIMULATED, "127.0.0.1", 7443)
     config = make_camera(directory / "camera", agency, order, lambda: 'script = ["1.2 double_press"]\n')
     config.write_text(replaced(config.read_text(), {name: json.dumps(value) for name, value in SYSTEM_PLACES.items()}))
     return directory
@@ -50,6 +50,10 @@ def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(provisioned: Path, tmp_path: Path, job: str) -> dict[str, Any]:
     """Boot, run the job, and read its one line."""
     shutil.copytree(provisioned / "camera", tmp_path / "camera")
+    # A dock has its own identity and the agency's certificates; no other key of the agency.
+    shutil.copytree(provisioned / "agency/dock", tmp_path / "agency/dock")
+    for name in ("root.crt", "device-ca.crt", "dock-ca.crt"):
+        shutil.copy(provisioned / "agency" / name, tmp_path / "agency")
     outcome = nspawn.boot(tmp_path, job)
     assert outcome.stdout, f"{outcome.stderr}\n{outcome.console}"
     found: dict[str, Any] = json.loads(outcome.stdout)
@@ -102,6 +106,15 @@ def test_hung_recorder_is_restarted(provisioned: Path, tmp_path: Path) -> None:
     assert len(found["boots"]) == 2
 
 
+def test_stalled_camera_ends_in_a_restart(provisioned: Path, tmp_path: Path) -> None:
+    """A daemon that runs and ticks, but gets no picture any more, is not fed: the watchdog is fed by progress, not by a timer
+    (house law 10, BWC-POL-47). The fault itself is in the ledger long before."""
+    found = facts(provisioned, tmp_path, "stalled")
+    assert found["still"] is True
+    assert any("Watchdog timeout" in line for line in found["said"])
+    assert len(found["boots"]) == 2
+
+
 def test_recorder_is_shut_in(provisioned: Path, tmp_path: Path) -> None:
     """In the recorder's place a probe can write state and keys, and nothing else; it gets no network, no code from the card, no clock,
     no right (BWC-POL-07, BWC-POL-22, BWC-POL-38)."""
@@ -144,3 +157,13 @@ def test_request_starts_a_sync(provisioned: Path, tmp_path: Path) -> None:
     found = facts(provisioned, tmp_path, "request")
     assert (found["idle"], found["taken"], found["left"], found["runs"]) == ("inactive", True, False, 2)
     assert (found["owner"], found["group"], found["mode"]) == ("oathcam-sync", "oathcam", "0o640")
+
+
+def test_sync_offloads_and_the_recorder_releases(provisioned: Path, tmp_path: Path) -> None:
+    """The two services, shut in as shipped, do the whole visit to the dock between them: the one with the network brings the receipt,
+    the one with the keys checks it and only then lets go (BWC-POL-23, BWC-POL-41, BWC-POL-42)."""
+    found = facts(provisioned, tmp_path, "docked")
+    assert len(found["kept"]) == 1
+    assert found["left"] == []
+    assert found["stored"] == found["released"] == found["kept"]
+    assert found["result"] == {"Result": "success", "ExecMainStatus": "0", "NRestarts": "0"}
