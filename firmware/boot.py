@@ -60,7 +60,7 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     try:
         hal.camera.start(video_format(policy), intake)
     except HalError as error:
-        hal.inbox.put(DeviceTrouble("camera", str(error)))
+        hal.inbox.put(DeviceTrouble("camera", str(error)), urgent=True)
     now = read_clock(hal.clock)
     boot_number = hal.key_store.counter_increment()
     context = open_context(config, hal, policy, policy_sha256, boot_number)
@@ -87,7 +87,7 @@ def _open_evidence(
     for recording in closed:
         log.warning("recording %s was open when the last run ended (%s); closed now", recording, previous.how)
     for recording, at in recovery.receipted.items():
-        hal.inbox.put(ReceiptAccepted(recording, at))
+        hal.inbox.put(ReceiptAccepted(recording, at), urgent=True)
     receipts = ReceiptInbox(hal.volume, load_certificates(config.trust_directory / "root.crt"), config.serial)
     receipts.prepare()
     custodian = Custodian(
@@ -100,7 +100,7 @@ def _open_evidence(
         volume=hal.volume,
         limit_bytes=policy.pre_event.max_bytes * 2,
         reserve_bytes=policy.storage.reserve_bytes,
-        report=hal.inbox.put,
+        report=lambda item: hal.inbox.put(item, urgent=True),
         warrants=recovery.warrants,
     )
     return custodian, previous

@@ -9,6 +9,7 @@ Threads: :class:`Intake` is called from the devices' threads; :class:`Capture` f
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from firmware.custodian import Custodian, DeviceTrouble
@@ -45,7 +46,7 @@ class Intake:
     def picture(self, picture: Picture) -> None:
         if self._first_dropped is not None:
             gap = PicturesDropped(stamp(self._first_dropped.captured), self._dropped)
-            if not (picture.keyframe and self._inbox.put(gap)):
+            if not (picture.keyframe and self._inbox.put(gap, urgent=True)):
                 self._dropped += 1
                 return
             self._first_dropped, self._dropped = None, 0
@@ -53,13 +54,13 @@ class Intake:
             self._first_dropped, self._dropped = picture, 1
 
     def camera_fault(self, reason: str) -> None:
-        self._inbox.put(DeviceTrouble("camera", reason))
+        self._inbox.put(DeviceTrouble("camera", reason), urgent=True)
 
     def audio(self, frame: AudioFrame) -> None:
         self._inbox.put(frame)  # a lost audio frame shows as a step in the audio track's own times
 
     def microphone_fault(self, reason: str) -> None:
-        self._inbox.put(DeviceTrouble("microphone", reason))
+        self._inbox.put(DeviceTrouble("microphone", reason), urgent=True)
 
 
 class Capture:
@@ -107,14 +108,24 @@ class Capture:
             self._route(gop)
 
     def audio(self, frame: AudioFrame) -> None:
-        self._assembler.push_audio(AudioUnit(frame.data, stamp(frame.captured)))
+        """Take one audio frame. One that does not fit (its time repeats, it is too large) is left out: the audio track's own
+        times show the hole, and pictures go on."""
+        with suppress(FormatError):
+            self._assembler.push_audio(AudioUnit(frame.data, stamp(frame.captured)))
 
     def dropped(self, gap: PicturesDropped, now: Timestamp) -> None:
         """Pictures lost before they reached the loop (full inbox)."""
-        self._waiting_for_idr = True
+        self.interrupt()
         if self._recording:
             self._custodian.submit_drop(gap.first, max(0, now.since(gap.first)) // 1000, gap.count, "queue-full")
         self._last = None  # accounted for: the step in capture times that follows is this gap
+
+    def interrupt(self) -> None:
+        """The stream is broken here (a fault, pictures lost): the open GOP ends, the next picture must be an IDR."""
+        self._waiting_for_idr = True
+        gop = self._assembler.flush()
+        if gop is not None:
+            self._route(gop)
 
     def start(self, order: BeginOrder, keep_audio: bool) -> None:
         """Begin a recording: what the buffer holds goes first, the GOP that is open now follows as it closes."""
@@ -143,9 +154,9 @@ class Capture:
         self._assembler.discard_audio()
         return None if final is None else _up_to(final, at)
 
-    def shortfall(self) -> str:
-        """Why the buffer holds less than configured (BWC-POL-09); empty when it does not."""
-        cause = self._buffer.shortfall
+    def shortfall(self, at: Timestamp) -> str:
+        """Why an activation at ``at`` finds less than configured (BWC-POL-09); empty when it does not."""
+        cause = self._buffer.shortfall_at(at)
         if cause is Shortfall.NONE:
             return ""
         return "follows-recording" if cause is Shortfall.JUST_STARTED and self._follows else cause.value
@@ -162,7 +173,7 @@ class Capture:
         if not self._recording:
             self._buffer.push(gop)
             return
-        if self._split is not None:
+        if self._split is not None and not gop.partial:  # a new recording begins with an IDR
             order, at, notes = self._split
             self._custodian.submit_end(gop, at, "max-length", notes)
             self._custodian.submit_begin(order)
@@ -186,7 +197,7 @@ class Capture:
             self._custodian.submit_drop(self._last, step // 1000, lost, "camera")
 
     def _refuse(self, time: Timestamp) -> None:
-        self._waiting_for_idr = True
+        self.interrupt()
         if self._last is not None:
             first, count = self._refused or (time, 0)
             self._refused = (first, count + 1)

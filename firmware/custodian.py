@@ -160,14 +160,24 @@ class Custodian:
         self._waiting_bytes = 0
         self._recorder: Recorder | None = None
         self._troubled = False
+        self._running = False
+        self._tried = 0
         self._warrants = dict(warrants)
-
-    # --- the loop's side --------------------------------------------------------------------------------------------
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes of GOPs that are submitted and not yet durable or dropped."""
         return self._waiting_bytes
+
+    @property
+    def is_busy(self) -> bool:
+        """Something waits, or is being carried out."""
+        return bool(self._pending) or self._running
+
+    @property
+    def operations_tried(self) -> int:
+        """Grows whenever the worker has finished with an operation, well or not: its heartbeat."""
+        return self._tried
 
     def submit_entry(self, kind: str, at: Timestamp, fields: Mapping[str, Any]) -> None:
         self._submit(_WriteEntry(Draft(kind, at, fields)))
@@ -221,14 +231,18 @@ class Custodian:
     def _submit(self, operation: object) -> None:
         self._pending.append(operation)
 
-    # --- the worker's side ------------------------------------------------------------------------------------------
-
     def drain(self) -> None:
         """Carry out what waits, in order. What the volume refuses stays at the head of the queue and is tried again at the
         next :meth:`kick`; only GOPs are ever dropped, when there is no room for them, and then by a ``drop`` entry."""
+        self._running = True
+        self._drain()
+        self._running = False
+
+    def _drain(self) -> None:
         while self._pending:
             operation = self._pending.popleft()
             group = self._group(operation) if isinstance(operation, Gop) else []
+            self._tried += 1
             try:
                 self._carry_out(group or operation)
             except VolumeFull as error:

@@ -51,6 +51,8 @@ log = logging.getLogger("oathcamd")
 
 TROUBLE_NS = 1_000_000_000
 """A volume that refuses writes for this long is at fault."""
+WRITER_STUCK_NS = 10_000_000_000
+"""A card may stall for seconds; a writer that does not even fail for this long is stuck, and the watchdog's business."""
 STALL_NS = 1_500_000_000
 """No picture for this long is a camera fault (camera-notes §2.5: warn at 1.5 s)."""
 
@@ -76,6 +78,8 @@ class Daemon:
         self._ordinal = 0
         self._progress = False
         self._trouble_since: Timestamp | None = None
+        self._writer_done = 0
+        self._writer_at = self._devices.now()
         self._recording = ""
         self._awaiting_receipts = False
         self._closed_recordings: list[str] = []
@@ -90,8 +94,6 @@ class Daemon:
     def closed_recordings(self) -> tuple[str, ...]:
         """Recordings that were closed in this run, in order."""
         return tuple(self._closed_recordings)
-
-    # --- life -------------------------------------------------------------------------------------------------------
 
     def begin(self, previous: str, down_ns: int | None) -> None:
         """Recovery is done: subscribe, tell the machine, say READY."""
@@ -113,14 +115,12 @@ class Daemon:
 
     def ask_shutdown(self, reason: str) -> None:
         """From a signal handler or another thread."""
-        self._hal.inbox.put(ShutdownAsked(reason))
+        self._post(ShutdownAsked(reason))
 
     def close(self) -> None:
         """Stop the devices, write what waits. The HAL itself is closed by who opened it."""
         self._devices.close()
         self._custodian.close()
-
-    # --- events in --------------------------------------------------------------------------------------------------
 
     def handle(self, item: object) -> None:
         """One item of the inbox, completely: synchronous, no waiting (house law 7)."""
@@ -204,6 +204,8 @@ class Daemon:
         elif port is Port.MICROPHONE:
             self._devices.microphone_failed()
         self._feed(ev.Faulted(now, port, reason))
+        if port is Port.CAMERA:
+            self._capture.interrupt()  # after the machine: a recording that ends here takes the open GOP as its last
 
     def _power(self, state: PowerState, now: Timestamp) -> None:
         self._feed(ev.PowerChanged(now, state.percent, state.charging))
@@ -216,10 +218,17 @@ class Daemon:
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()
         self._custodian.kick()
-        if self._progress or not self._devices.camera_on:
+        if (self._progress or not self._devices.camera_on) and self._writer_moves(now):
             self._hal.watchdog.feed()
         self._progress = False
         self._hal.watchdog.status(f"{self._model.state.value}; pre-event {self._capture.pre_event_ms / 1000:.0f} s")
+
+    def _writer_moves(self, now: Timestamp) -> bool:
+        """Whether the custodian's worker answers, be it with a refusal of the card: a hung or dead one does not."""
+        done = self._custodian.operations_tried
+        if done != self._writer_done or not self._custodian.is_busy:
+            self._writer_done, self._writer_at = done, now
+        return now.since(self._writer_at) < WRITER_STUCK_NS
 
     def _watch_camera(self, now: Timestamp) -> None:
         """Progress of the sensor's own times, never "the thread is alive" (camera-notes §2.5)."""
@@ -238,8 +247,6 @@ class Daemon:
         self._feed(ev.StorageMeasured(now, minutes_left(free - reserve, self._policy)))
         if self._model.full and free > 2 * reserve:
             self._feed(ev.StorageFreed(now))
-
-    # --- effects out ------------------------------------------------------------------------------------------------
 
     def _feed(self, event: ev.Event) -> None:
         self._model, effects = step(self._model, event)
@@ -294,7 +301,7 @@ class Daemon:
     def _start_recording(self, cause: Cause, at: Timestamp) -> None:
         self._ordinal += 1
         self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
-        order = self._order(cause.value, at, self._capture.shortfall())
+        order = self._order(cause.value, at, self._capture.shortfall(at))
         self._capture.start(order, keep_audio=self._policy.pre_event.audio)
         self._devices.muted = False
         self._devices.microphone_wanted(recording=True)
@@ -340,6 +347,6 @@ class Daemon:
         self._custodian.kick()
 
     def _post(self, item: object) -> None:
-        """Into the inbox. Button edges and timers are few and small; a full inbox of pictures must not lose them."""
-        if not self._hal.inbox.put(item):
+        """Into the inbox, past any pictures that fill it."""
+        if not self._hal.inbox.put(item, urgent=True):
             log.error("inbox full: %r could not be queued", type(item).__name__)

@@ -54,8 +54,6 @@ class Devices:
         self.muted = False
         self._microphone_on = False
 
-    # --- camera and microphone --------------------------------------------------------------------------------------
-
     def start_camera(self, faulted: bool) -> None:
         """Start, or start again when it is at fault; nothing when it runs well."""
         if self.camera_on and not faulted:
@@ -104,8 +102,6 @@ class Devices:
             return None
         return AudioTrack(sound.sample_rate, sound.channels, sound.codec_config)
 
-    # --- what the wearer meets --------------------------------------------------------------------------------------
-
     def show(self, signal: Signal, lamp_faulted: bool) -> None:
         """Lamps and cue; a subject lamp that does not light is a fault, and recording goes on (BWC-POL-13)."""
         indicators = self._hal.indicators
@@ -124,8 +120,6 @@ class Devices:
             return None
         degrees = {"latitude_e7": round(fix.latitude * 1e7), "longitude_e7": round(fix.longitude * 1e7)}
         return {**degrees, "accuracy_cm": round(fix.accuracy_m * 100), "utc": stamp(fix.at).utc}
-
-    # --- time -------------------------------------------------------------------------------------------------------
 
     def now(self) -> Timestamp:
         return read_clock(self._hal.clock)

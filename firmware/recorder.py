@@ -183,8 +183,6 @@ class Recorder:
         manifest = self._manifest(at, cause, Notes(sha256(sealed_notes).hex(), len(sealed_notes)))
         close_recording(self._context, self._vault, self._ledger, manifest, at, cause)
 
-    # --- inside -----------------------------------------------------------------------------------------------------
-
     def _commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
         """Signer and fragmenter work on copies, taken over only once everything is durable: a group that the volume refuses
         leaves no trace, and can be tried again or dropped."""
@@ -207,8 +205,7 @@ class Recorder:
             self._promised(Promise(self.recording, item.record.seq, item.end))
 
     def _make_init(self, gop: Gop) -> tuple[SealedObject, bytes]:
-        video = VideoTrack(gop.sps, gop.pps, self._order.video.width, self._order.video.height)
-        plain = init_segment(video, self._order.audio)
+        plain = init_segment(VideoTrack.from_gop(gop), self._order.audio)
         sealed = self._seal(plain)
         return SealedObject(sha256(plain).hex(), len(plain), sha256(sealed).hex(), len(sealed)), sealed
 

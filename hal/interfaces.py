@@ -19,8 +19,6 @@ from typing import Any, Protocol
 
 from hal.errors import HalError
 
-# --- time -----------------------------------------------------------------------------------------------------------
-
 
 class ClockTrust(Enum):
     """How far the wall clock may be believed (BWC-POL-26, BWC-POL-27)."""
@@ -68,9 +66,6 @@ class Clock(ABC):
         """Step the wall clock. The caller has recorded the offset first (BWC-POL-26)."""
 
 
-# --- the loop's two primitives --------------------------------------------------------------------------------------
-
-
 class Inbox(ABC):
     """The one bounded queue in front of the firmware's loop.
 
@@ -78,8 +73,12 @@ class Inbox(ABC):
     """
 
     @abstractmethod
-    def put(self, item: object) -> bool:
-        """Append from any thread without blocking; ``False`` when full (the caller accounts for what it drops)."""
+    def put(self, item: object, *, urgent: bool = False) -> bool:
+        """Append from any thread without blocking; ``False`` when full (the caller accounts for what it drops).
+
+        ``urgent`` items (button edges, timers, faults: few and small) are taken up to twice the limit, so that a queue full
+        of pictures never loses a press (BWC-POL-01). Order is that of arrival for all.
+        """
 
     @abstractmethod
     def get(self) -> object | None:
@@ -100,9 +99,6 @@ class Worker(ABC):
     @abstractmethod
     def close(self) -> None:
         """Run what is queued, then end the thread. Idempotent."""
-
-
-# --- camera and microphone ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +192,6 @@ class Microphone(ABC):
     def stop(self) -> None: ...
 
 
-# --- the wearer -----------------------------------------------------------------------------------------------------
-
-
 class ButtonName(Enum):
     RECORD = "record"
     FUNCTION = "function"
@@ -265,9 +258,6 @@ class Indicators(ABC):
         """What the lamp's driver really drives now (BWC-POL-13); ``OFF`` when it drives nothing."""
 
 
-# --- keys -----------------------------------------------------------------------------------------------------------
-
-
 class KeyProtection(Enum):
     """Where the private signing key lives. Written into every manifest and every verdict."""
 
@@ -318,9 +308,6 @@ class Entropy(ABC):
     @abstractmethod
     def random_bytes(self, count: int) -> bytes:
         """``count`` bytes fit for keys. The simulator's are seeded and therefore not secret."""
-
-
-# --- storage --------------------------------------------------------------------------------------------------------
 
 
 class VolumeFile(ABC):
@@ -383,9 +370,6 @@ class Volume(ABC):
 
     @abstractmethod
     def free_bytes(self) -> int: ...
-
-
-# --- power, place, dock, watchdog -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,9 +444,6 @@ class Watchdog(ABC):
 
     @abstractmethod
     def stopping(self) -> None: ...
-
-
-# --- all of it ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

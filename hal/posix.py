@@ -126,9 +126,9 @@ class QueueInbox(Inbox):
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, item: object) -> bool:
+    def put(self, item: object, *, urgent: bool = False) -> bool:
         with self._changed:
-            if self._closed or len(self._items) >= self._limit:
+            if self._closed or len(self._items) >= self._limit * (2 if urgent else 1):
                 return False
             self._items.append(item)
             self._changed.notify()

@@ -143,7 +143,7 @@ def make_page(
     }
     return ShiftPage(
         title="One shift",
-        entries=read_entries(evidence),
+        entries=read_entries(DirectorySource(target / "camera" / "card")),
         report=report,
         recordings=pages,
         tampered=tampered,

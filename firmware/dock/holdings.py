@@ -82,9 +82,6 @@ def _sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-# --- the ledger -----------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """Where a batch ends: bytes of the log, leaves in the tree, its checkpoint line."""
@@ -140,9 +137,6 @@ class LedgerView:
         last = fitting[-1] if fitting else following[0]
         proof = consistency_proof(self._hashes, mark.size, last.size)
         return LedgerExtension(mark.size, mark.log_bytes, self._data[mark.log_bytes : last.end], last.line, proof, chain)
-
-
-# --- the spool ------------------------------------------------------------------------------------------------------
 
 
 def spool_directory(state_dir: Path) -> Path:

@@ -124,6 +124,7 @@ class Link:
         self._at_ns = at_ns
         self._timeout_s = timeout_s
         self._connection: http.client.HTTPSConnection | None = None
+        self._buffer = memoryview(bytearray(CHUNK_BYTES))
 
     @property
     def name(self) -> str:
@@ -150,7 +151,7 @@ class Link:
             for name, value in fields.items():
                 connection.putheader(name, value)
             connection.endheaders()
-            _pump(connection, source, size, sent)
+            _pump(connection, source, size, sent, self._buffer)
             return _reply(connection)
 
     def _connected(self) -> http.client.HTTPSConnection:
@@ -198,8 +199,7 @@ def _translate_tls(error: ssl.SSLError, name: str) -> Exception:
     return LinkCut(f"{name}: {reason}")
 
 
-def _pump(connection: http.client.HTTPSConnection, source: BinaryIO, size: int, sent: Callable[[int], None]) -> None:
-    buffer = memoryview(bytearray(min(CHUNK_BYTES, max(size, 1))))
+def _pump(connection: http.client.HTTPSConnection, source: BinaryIO, size: int, sent: Callable[[int], None], buffer: memoryview) -> None:
     left = size
     while left:
         count = source.readinto(buffer[: min(left, len(buffer))])  # type: ignore[attr-defined]

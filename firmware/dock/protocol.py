@@ -34,8 +34,6 @@ from firmware.dock.fields import (
 from firmware.errors import FormatError
 from firmware.evidence import jcs
 
-# --- what the camera says -------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class FileOffer:
@@ -117,9 +115,6 @@ def _parse_file(value: object) -> FileOffer:
     return FileOffer(fields.text("name", is_vault_name), fields.text("sha256", is_sha256), fields.integer("bytes", 1, MAX_FILE_BYTES))
 
 
-# --- the ledger -----------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class LedgerMark:
     """How far the dock has seen a camera's ledger: leaves, root over them (hexadecimal), bytes of the log. The high-water mark."""
@@ -176,9 +171,6 @@ class LedgerExtension:
             proof=proof,
             chain=fields.text("chain", lambda text: len(text) <= 16384 and text.isascii()).encode("ascii"),
         )
-
-
-# --- what the dock answers ------------------------------------------------------------------------------------------
 
 
 class OfferState(Enum):
@@ -338,9 +330,6 @@ class ProblemBody:
         known = {kind.value: kind for kind in Refusal}
         kind = known.get(fields.text("type", is_text), Refusal.OTHER)
         return cls(fields.integer("status", 400, 599), kind, fields.text("detail", is_text), offset)
-
-
-# --- what the dock wants --------------------------------------------------------------------------------------------
 
 
 def wanted(offer: RecordingOffer, offset_of: Callable[[FileOffer], int]) -> tuple[Progress, ...]:

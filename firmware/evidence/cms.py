@@ -50,8 +50,6 @@ _KDF: dict[str, tuple[x509.ObjectIdentifier, hashes.HashAlgorithm]] = {
 }
 _CURVE_OIDS = {"secp256r1": x509.ObjectIdentifier("1.2.840.10045.3.1.7"), "secp384r1": x509.ObjectIdentifier("1.3.132.0.34")}
 
-# --- sealing ------------------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
@@ -119,9 +117,6 @@ def _recipient_info(recipient: Recipient, key: bytes, random_bytes: RandomBytes)
         algorithm=der.KeyAgreeAlgorithm(oid=scheme, key_wrap=_WRAP),
         encrypted_keys=[der.RecipientEncryptedKey(recipient=rid, encrypted_key=wrapped)],
     )
-
-
-# --- opening ------------------------------------------------------------------------------------------------------------
 
 
 def recipient_key_ids(data: bytes) -> tuple[str, ...]:
@@ -200,9 +195,6 @@ def _agreed_key(info: der.KeyAgreeRecipient, wrapped: bytes, private_key: Privat
     return primitives.unwrap_key(primitives.agree(private_key, public, _SHARED_INFO, kdf_hash), wrapped, SEALED)
 
 
-# --- signing ------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Signer:
     """Who signed, proven by a chain to a root. ``chain`` is leaf first, without the root.
@@ -263,9 +255,6 @@ def _asn1_time(time_ns: int) -> asn1.UTCTime | asn1.GeneralizedTime:
     """RFC 5652 §11.3: UTCTime from 1950 through 2049, GeneralizedTime otherwise."""
     moment = _EPOCH + timedelta(seconds=time_ns // 1_000_000_000)
     return asn1.UTCTime(moment) if 1950 <= moment.year <= 2049 else asn1.GeneralizedTime(moment)
-
-
-# --- verifying ----------------------------------------------------------------------------------------------------------
 
 
 def verify_detached(content: bytes, signature: bytes, roots: Sequence[x509.Certificate], role: pki.Role | None = None) -> Signer:

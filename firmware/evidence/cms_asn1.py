@@ -56,9 +56,6 @@ class Algorithm:
     parameters: asn1.Null | None
 
 
-# --- AuthEnvelopedData ------------------------------------------------------------------------------------------------
-
-
 @asn1.sequence
 class GcmParameters:
     """RFC 5084 §3.2. The ICV length's default is 12, so 16 is always written."""
@@ -186,9 +183,6 @@ class SharedInfo:
     key_bits: Annotated[bytes, asn1.Explicit(2)]
 
 
-# --- SignedData -------------------------------------------------------------------------------------------------------
-
-
 @asn1.sequence
 class Attribute:
     oid: ObjectIdentifier
@@ -242,9 +236,6 @@ class SignedInfo:
 
     content_type: ObjectIdentifier
     content: Annotated[SignedData, asn1.Explicit(0)]
-
-
-# --- both directions ----------------------------------------------------------------------------------------------------
 
 
 def encode(value: Any) -> bytes:

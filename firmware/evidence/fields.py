@@ -103,9 +103,6 @@ def to_value(value: Any) -> Any:
     return value
 
 
-# --- checks -----------------------------------------------------------------------------------------------------------
-
-
 def integer(low: int = 0, high: int = MAX_INTEGER) -> Check:
     """An integer from ``low`` to ``high``."""
 

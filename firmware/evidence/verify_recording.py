@@ -60,8 +60,6 @@ class RecordingCheck:
         self._receipt(manifest)
         return tuple(self._findings), manifest.as_dict()
 
-    # --- signed documents -------------------------------------------------------------------------------------------
-
     def _signed_manifest(self) -> Manifest | None:
         data = self._signed("manifest.json", "manifest")
         if data is None:
@@ -114,8 +112,6 @@ class RecordingCheck:
         if begin.recording != manifest.recording or begin.device != manifest.device:
             self._add(Severity.BAD, "begin", "begin.json and manifest.json speak of different recordings", file="begin.json")
 
-    # --- completeness -----------------------------------------------------------------------------------------------
-
     def _strangers(self, manifest: Manifest) -> None:
         """Every file is named by a signed object (W2)."""
         known = {"begin.json", "begin.json.p7s", "manifest.json", "manifest.json.p7s"}
@@ -152,8 +148,6 @@ class RecordingCheck:
         else:
             self._add(Severity.BAD, layer, f"{what}: expected {expected!r}, got {got!r}")
 
-    # --- sealed objects and what they hold --------------------------------------------------------------------------
-
     def _objects(self, manifest: Manifest) -> None:
         """Sealed bytes always; plain bytes and the stream with a key."""
         init = self._init(manifest)
@@ -167,7 +161,7 @@ class RecordingCheck:
             for _ in units:
                 pass
             return
-        self._stream(units, manifest)
+        self._stream(units)
 
     def _init(self, manifest: Manifest) -> InitInfo | None:
         record = manifest.init
@@ -244,7 +238,7 @@ class RecordingCheck:
             return None
         return plain
 
-    def _stream(self, units: Iterator[tuple[bytes, ...]], manifest: Manifest) -> None:
+    def _stream(self, units: Iterator[tuple[bytes, ...]]) -> None:
         """ONVIF Media Signing inside the stream. A power cut leaves the last GOP without its SEI; the manifest covers it."""
         report = validate_stream(units, self._roots)
         if self._unusable:
@@ -256,14 +250,16 @@ class RecordingCheck:
         if report.problems():
             return
         signed, total = report.valid_gops, report.gops
-        if signed == total or (signed == total - 1 and manifest.recovered is not None):
+        if signed == total or (signed == total - 1 and report.unsigned_tail):
             self._add(Severity.GOOD, "stream", f"{signed} of {total} GOPs carry a valid ONVIF Media Signing signature")
         else:
             self._add(Severity.BAD, "stream", f"only {signed} of {total} GOPs carry a valid ONVIF Media Signing signature")
-        if signed < total and manifest.recovered is not None:
-            self._add(Severity.NOTE, "stream", "the last GOP's signature was lost with the power; manifest and leaf cover it")
-
-    # --- facts and receipt ------------------------------------------------------------------------------------------
+        if signed < total and report.unsigned_tail:
+            self._add(
+                Severity.NOTE,
+                "stream",
+                "the last GOP's own signature was never written (it travels in the next); manifest and leaf cover it",
+            )
 
     def _facts_to_note(self, manifest: Manifest) -> None:
         end, pre_event = manifest.end, manifest.pre_event
@@ -300,8 +296,6 @@ class RecordingCheck:
     def _hash_and_size(self, name: str) -> tuple[str, int]:
         data = self._read(name)
         return sha256(data).hex(), len(data)
-
-    # --- small things -----------------------------------------------------------------------------------------------
 
     def _read(self, name: str) -> bytes:
         return self._source.read(f"vault/{self._recording}/{name}")

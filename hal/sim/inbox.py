@@ -22,8 +22,8 @@ class SimInbox(Inbox):
         self._items: deque[object] = deque()
         self._closed = False
 
-    def put(self, item: object) -> bool:
-        if self._closed or not self._life.on or len(self._items) >= self._limit:
+    def put(self, item: object, *, urgent: bool = False) -> bool:
+        if self._closed or not self._life.on or len(self._items) >= self._limit * (2 if urgent else 1):
             return False
         self._items.append(item)
         self._life.world.wake()

@@ -103,8 +103,6 @@ class SimVolume(Volume):
         self._saved = 0
         life.before_power_loss.append(self.lose_power)
 
-    # --- the port -----------------------------------------------------------------------------------------------
-
     def create(self, name: str) -> VolumeFile:
         self._begin("create", name)
         file = SimFile(self, name, self._real.create(name))
@@ -184,8 +182,6 @@ class SimVolume(Volume):
         self._life.check()
         return max(0, self._capacity_bytes - self._used_bytes)
 
-    # --- open files -----------------------------------------------------------------------------------------------
-
     def write(self, file: SimFile, real: VolumeFile, data: bytes) -> None:
         fault = self._fate("write", file.name)
         reached = len(data) if fault is None else self._card.rng.randint(0, len(data))
@@ -207,8 +203,6 @@ class SimVolume(Volume):
     def closed(self, file: SimFile) -> None:
         self._life.check()
         self._open.discard(file)
-
-    # --- the cut ----------------------------------------------------------------------------------------------------
 
     def lose_power(self) -> None:
         """Undo what the card did not keep. The host's directory is then what the next boot finds."""
@@ -253,8 +247,6 @@ class SimVolume(Volume):
 
     def _clear_limbo(self) -> None:
         shutil.rmtree(self._root / _LIMBO, ignore_errors=True)
-
-    # ----------------------------------------------------------------------------------------------------------------
 
     def _fate(self, kind: str, name: str) -> CardFault | None:
         self._life.check()

@@ -94,8 +94,6 @@ class World(TimeLine):
     def true_wall_ns(self, at_ns: int | None = None) -> int:
         return self.start_wall_ns + (self.now_ns if at_ns is None else at_ns)
 
-    # --- power ----------------------------------------------------------------------------------------------------
-
     def power_on(self) -> Life:
         """Begin a life. After a cut, time passes for the start-up: boot time counts from the cut or from later."""
         if self.life is not None:
@@ -148,8 +146,6 @@ class World(TimeLine):
 
         self._do(at_ns, change)
 
-    # --- the wearer's hands ---------------------------------------------------------------------------------------
-
     def press(self, button: ButtonName, at_ns: int | None = None, hold_ms: int = _TAP_MS, *, bounce: bool = False) -> int:
         """Press and release; ``bounce`` makes the contact chatter. Returns the instant of the release."""
         begin_ns = self._instant(at_ns)
@@ -173,8 +169,6 @@ class World(TimeLine):
         """From then on the lamp's driver drives nothing, and its read-back says so (BWC-POL-13)."""
         self._do(at_ns, lambda: self.seen.broken_lamps.add(name))
 
-    # --- dock and true time ---------------------------------------------------------------------------------------
-
     def dock(self, at_ns: int | None = None) -> None:
         self._do(at_ns, lambda: self._set_docked(True))
 
@@ -188,8 +182,6 @@ class World(TimeLine):
             self.wall.error_ns += delta_ns
 
         self._do(at_ns, change)
-
-    # ----------------------------------------------------------------------------------------------------------------
 
     def _set_docked(self, docked: bool) -> None:
         if docked == self.docked:

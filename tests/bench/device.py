@@ -117,7 +117,7 @@ class FileCamera(Camera, Inbox):
     def describe(self) -> Mapping[str, str]:
         return {"sensor": "file", "encoder": "libx264"}
 
-    def put(self, item: object) -> bool:
+    def put(self, item: object, *, urgent: bool = False) -> bool:
         self._items.append(item)
         return True
 

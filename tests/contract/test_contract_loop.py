@@ -137,3 +137,12 @@ def test_watchdog_is_silent_without_a_manager(name: str, address: str, tmp_path:
     with WATCHDOGS[name](tmp_path, address) as watchdog:
         watchdog.ready()
         watchdog.feed()
+
+
+@pytest.mark.parametrize("name", INBOXES)
+def test_an_inbox_full_of_pictures_still_takes_a_press(name: str, tmp_path: Path) -> None:
+    """BWC-POL-01: urgent items find room behind a full queue, in order of arrival, and are bounded too."""
+    with INBOXES[name](tmp_path, 3) as inbox:
+        assert [inbox.put(number) for number in range(4)] == [True, True, True, False]
+        assert [inbox.put(f"press {number}", urgent=True) for number in range(4)] == [True, True, True, False]
+        assert [inbox.get() for _ in range(6)] == [0, 1, 2, "press 0", "press 1", "press 2"]

@@ -16,7 +16,6 @@ from pathlib import Path
 from firmware.dock.upload import UploadState
 from tools.dock import files
 
-BUFFER_BYTES = 256 * 1024
 MAX_ATTEMPTS = 3
 """How often a content may arrive with the wrong hash before the station keeps what it got and asks no more (BWC-POL-44)."""
 
@@ -142,7 +141,7 @@ def _synced_size(path: str) -> int:
 
 
 def _receive(handle: int, offset: int, size: int, readinto: Callable[[memoryview], int]) -> int:
-    buffer = memoryview(bytearray(min(BUFFER_BYTES, max(size, 1))))
+    buffer = files.thread_buffer()
     done = 0
     while done < size:
         count = readinto(buffer[: min(len(buffer), size - done)])
