@@ -137,10 +137,12 @@ def result(value: float, unit: str, peer: str, peer_value: float | None, aim: fl
 
 def show(results: dict[str, dict[str, Any]]) -> None:
     table = Table("figure", "value", "peer", "ratio", "aim", "reached")
+    table.columns[0].no_wrap = True
     for name, row in results.items():
         reached = (row["value"] if row["ratio"] is None else row["ratio"]) <= row["aim"]
-        peer = f"{row['peer_value']} ({row['peer']})" if row["peer"] else "-"
-        table.add_row(name, f"{row['value']} {row['unit']}", peer, str(row["ratio"] or "-"), f"<= {row['aim']}", "yes" if reached else "no")
+        peer = "-" if row["peer_value"] is None else f"{row['peer_value']:.3f}"
+        ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        table.add_row(name, f"{row['value']:.3f} {row['unit']}", peer, ratio, f"<= {row['aim']:g}", "yes" if reached else "no")
     Console().print(table)
 
 
