@@ -87,6 +87,7 @@ class Bench:
     def peer(self, *, framed: bool) -> float:
         """CPU seconds per minute of footage; ``framed``: from MP4, where somebody else has already found the pictures."""
         target = self._directory / "peer.age"
+        source: tuple[str, ...]
         if framed:
             source = ("-stream_loop", str(self._minutes - 1), "-i", str(self._footage.mp4))
         else:
