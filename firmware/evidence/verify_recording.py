@@ -258,7 +258,7 @@ class RecordingCheck:
             self._add(
                 Severity.NOTE,
                 "stream",
-                "the last GOP's own signature was never written (it travels in the next); manifest and leaf cover it",
+                "the last GOP's signature was not written (it travels in the next); manifest and leaf cover it",
             )
 
     def _facts_to_note(self, manifest: Manifest) -> None:
