@@ -203,6 +203,7 @@ def stalled() -> None:
     wait("the fault", lambda: [leaf for leaf in leaves("fault") if leaf["port"] == "camera"])
     still = show("oathcamd", "MainPID")["MainPID"] == pid
     wait("the restart", lambda: show("oathcamd", "NRestarts")["NRestarts"] == "1")
+    wait("the second boot", lambda: len(leaves("boot")) == 2)
     said = [line for line in journal().splitlines() if "atchdog" in line]
     sh("systemctl", "stop", "oathcamd")
     report(still=still, said=said, boots=[leaf["previous"] for leaf in leaves("boot")])
