@@ -28,6 +28,8 @@ from firmware.timebase import Timestamp
 from hal.errors import HalError, VolumeFull
 from hal.interfaces import Clock, Volume, Worker
 
+GROUP_GOPS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceTrouble:
@@ -265,9 +267,10 @@ class Custodian:
                 self._worked(group)
 
     def _group(self, first: Gop) -> list[object]:
-        """GOPs that wait side by side become durable together."""
+        """GOPs that wait side by side become durable together, a few at a time: all of a buffer's at once would have every
+        one of them in memory three times over, as pictures, as a fragment and sealed."""
         gops: list[object] = [first]
-        while self._pending and isinstance(self._pending[0], Gop):
+        while len(gops) < GROUP_GOPS and self._pending and isinstance(self._pending[0], Gop):
             gops.append(self._pending.popleft())
         return gops
 

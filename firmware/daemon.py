@@ -218,7 +218,8 @@ class Daemon:
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()
         self._custodian.kick()
-        if (self._progress or not self._devices.camera_on) and self._writer_moves(now):
+        idle = not self._devices.camera_on and not self._model.has_fault(Port.CAMERA)  # docked or asleep: no pictures are due
+        if (self._progress or idle) and self._writer_moves(now):
             self._hal.watchdog.feed()
         self._progress = False
         self._hal.watchdog.status(f"{self._model.state.value}; pre-event {self._capture.pre_event_ms / 1000:.0f} s")

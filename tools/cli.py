@@ -6,6 +6,7 @@ Exit codes: 0 done / authentic, 1 not, 2 usage, 3 cannot tell.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ import typer
 import firmware
 from firmware.errors import OathcamError, UnavailableError, UsageError
 from hal.errors import HalError, HalUnavailable
-from tools import demo, opening, policies, provision, run, verify
+from tools import opening, policies, provision, run, verify
 from tools.console import errors
 from tools.dock.command import dock
 
@@ -40,7 +41,18 @@ def _root(
     pass
 
 
-app.command("demo")(demo.demo)
+@app.command("demo")
+def demo(
+    source: Annotated[str, typer.Option(help="Video file or V4L2 device for the camera to look at; without one, a street is drawn.")] = "",
+    target: Annotated[Path, typer.Option("--output", help="Directory to fill; an earlier demo's is replaced.")] = Path("demo"),
+    profile: Annotated[str, typer.Option(help="Policy profile or policy file.")] = "dhs",
+) -> None:
+    """Run one officer's shift: provision, record, lose power, dock, verify, open, report."""
+    from tools.demo import run_demo  # here: it brings OpenCV and the simulator, which no other command needs
+
+    raise typer.Exit(run_demo(source, target, profile))
+
+
 app.add_typer(provision.app, name="provision")
 app.command("run")(run.run)
 app.command("dock")(dock)

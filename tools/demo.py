@@ -7,10 +7,8 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import av
-import typer
 from rich.table import Table
 
 from firmware.config import load_config
@@ -23,7 +21,7 @@ from firmware.evidence.manifest import Manifest
 from firmware.evidence.verify import OpeningKey
 from hal.interfaces import KeyProtection
 from tools.console import output, progress
-from tools.opening import open_recording, read_manifest, read_notes
+from tools.opening import open_recording, read_notes
 from tools.provision import CameraOrder, make_agency, make_camera
 from tools.report import RecordingPage, ShiftPage, still_moments, write_report
 from tools.shift import Script, ShiftResult, dock_station, run_shift
@@ -59,12 +57,8 @@ def fresh_directory(directory: Path) -> None:
     (directory / MARKER).write_text("made by `oathcam demo`; may be replaced by it\n", encoding="utf-8")
 
 
-def demo(
-    source: Annotated[str, typer.Option(help="Video file or V4L2 device for the camera to look at; without one, a street is drawn.")] = "",
-    target: Annotated[Path, typer.Option("--output", help="Directory to fill; an earlier demo's is replaced.")] = Path("demo"),
-    profile: Annotated[str, typer.Option(help="Policy profile or policy file.")] = "dhs",
-) -> None:
-    """Run one officer's shift: provision, record, lose power, dock, verify, open, report."""
+def run_demo(source: str, target: Path, profile: str) -> int:
+    """Provision, record, lose power, dock, verify, open, report; returns the exit code. ``source`` '' is the drawn street."""
     began = time.monotonic()
     if source and not source.startswith("/dev/"):
         check_source(source)
@@ -89,7 +83,7 @@ def demo(
     write_report(target / "report.html", page)
     summarise(report, tampered, result)
     output.print(f"{target / 'report.html'}", soft_wrap=True, highlight=False)
-    raise typer.Exit(0 if report.verdict is Verdict.AUTHENTIC and tampered.verdict is Verdict.NOT_AUTHENTIC else 1)
+    return 0 if report.verdict is Verdict.AUTHENTIC and tampered.verdict is Verdict.NOT_AUTHENTIC else 1
 
 
 def _quoted(text: str) -> str:
@@ -179,6 +173,3 @@ def summarise(report: Report, tampered: Report, result: ShiftResult) -> None:
     table.add_row("offload", moved)
     table.add_row("one flipped byte", tampered.verdict.value)
     output.print(table)
-
-
-__all__ = ["check_source", "demo", "fresh_directory", "read_manifest"]

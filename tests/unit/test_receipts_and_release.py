@@ -1,0 +1,151 @@
+"""Release only on a verified receipt: forged, foreign and unfit receipts are refused by name, and the recording stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from firmware.custody.receipt import LedgerPoint, Receipt, ReceiptFile
+from firmware.evidence import pki
+from firmware.evidence.cms import sign_detached
+from firmware.evidence.primitives import sha256
+from firmware.timebase import format_utc
+from hal.interfaces import ButtonName
+from tools.provision import make_agency
+
+RECORDING = "SIM-0001-000001-0001"
+
+
+@pytest.fixture
+def bench(make_bench: Callable):
+    one = make_bench(pre_event=1)
+    one.world.double_press(one.at(2))
+    one.world.press(ButtonName.RECORD, one.at(3), hold_ms=3300)
+    one.run(8)
+    return one
+
+
+def receipt_for(bench, **changes) -> Receipt:
+    folder = bench.card / "vault" / RECORDING
+    files = [ReceiptFile(one.name, sha256(one.read_bytes()).hex(), one.stat().st_size) for one in sorted(folder.iterdir())]
+    fields = {
+        "recording": RECORDING,
+        "device": "SIM-0001",
+        "manifest_sha256": sha256((folder / "manifest.json").read_bytes()).hex(),
+        "files": tuple(files),
+        "ledger": LedgerPoint(len(bench.entries()), "00" * 32),
+        "store": "store-1",
+        "store_index": 1,
+        "received_utc": format_utc(bench.world.true_wall_ns()),
+    }
+    return Receipt(**{**fields, **changes})
+
+
+def leave(bench, receipt: Receipt, signer) -> None:
+    """Put a receipt into the spool, signed by ``signer``'s store key, as the dock-sync process would."""
+    key = load_pem_private_key((signer / "store.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    chain = [pki.to_der(one) for one in pki.load_certificates_pem((signer / "store.crt").read_bytes())]
+    data = receipt.to_bytes()
+    signature = sign_detached(
+        data, chain, lambda digest: key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))), bench.world.true_wall_ns()
+    )
+    spool = bench.card / "sync" / "receipts"
+    (spool / f"{RECORDING}.json.p7s").write_bytes(signature)
+    (spool / f"{RECORDING}.json").write_bytes(data)
+
+
+def dock(bench) -> None:
+    now = bench.world.now_ns / 1e9
+    bench.world.dock(bench.at(now + 5))
+    bench.run(now + 12)
+
+
+def test_a_good_receipt_releases(bench) -> None:
+    """BWC-POL-23, BWC-POL-43: receipt leaf, then release leaf, then the recording is gone."""
+    leave(bench, receipt_for(bench), bench.agency.directory / "dock")
+    dock(bench)
+    assert bench.recordings() == []
+    assert [kind for kind in bench.kinds() if kind in ("receipt", "release")] == ["receipt", "release"]
+    assert (bench.card / "ledger" / "receipts" / f"{RECORDING}.json").exists()
+
+
+def test_a_grace_period_keeps_a_receipted_recording(make_bench: Callable) -> None:
+    """BWC-POL-43: days that the policy sets pass before the release, through reboots."""
+    bench = make_bench(pre_event=1, changes={"grace_days = 0": "grace_days = 2"})
+    bench.world.double_press(bench.at(2))
+    bench.world.press(ButtonName.RECORD, bench.at(3), hold_ms=3300)
+    bench.run(8)
+    leave(bench, receipt_for(bench), bench.agency.directory / "dock")
+    dock(bench)
+    assert bench.recordings() == [RECORDING]
+    assert "receipt" in bench.kinds()
+    bench.world.run_until(bench.at(2 * 86_400))
+    bench.run(2 * 86_400 + 30)
+    assert bench.recordings() == []
+    assert bench.kinds().count("receipt") == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recording": "SIM-0001-000001-0009"},
+        {"device": "SIM-0002"},
+        {"manifest_sha256": "11" * 32},
+        {"store": "store-2"},
+    ],
+)
+def test_a_receipt_that_does_not_fit_is_refused(bench, changes: dict) -> None:
+    """BWC-POL-42: signed by the right store, but not for these bytes."""
+    leave(bench, receipt_for(bench, **changes), bench.agency.directory / "dock")
+    dock(bench)
+    assert bench.recordings() == [RECORDING]
+    assert "release" not in bench.kinds()
+    assert any("refused" in one.fields["reason"] for one in bench.entries() if one.kind == "fault")
+    assert (bench.card / "sync" / "receipts" / "refused" / f"{RECORDING}.json").exists()
+
+
+def test_a_receipt_that_leaves_out_a_file_is_refused(bench) -> None:
+    """BWC-POL-42: a store that has not got everything cannot release anything."""
+    whole = receipt_for(bench)
+    leave(bench, receipt_for(bench, files=whole.files[1:]), bench.agency.directory / "dock")
+    dock(bench)
+    assert bench.recordings() == [RECORDING]
+
+
+def test_a_store_of_another_agency_cannot_release(bench, tmp_path) -> None:
+    """BWC-POL-23: the signature must lead to this agency's root."""
+    stranger = make_agency(tmp_path / "stranger", "Stranger")
+    leave(bench, receipt_for(bench), stranger.directory / "dock")
+    dock(bench)
+    assert bench.recordings() == [RECORDING]
+    assert "receipt" not in bench.kinds()
+
+
+def test_a_dock_is_no_store(bench) -> None:
+    """BWC-POL-23: the TLS identity of a dock station cannot sign receipts: roles are not mixed."""
+    folder = bench.agency.directory / "dock"
+    impostor = bench.card.parent / "impostor"
+    impostor.mkdir()
+    for suffix in ("key", "crt"):
+        (impostor / f"store.{suffix}").write_bytes((folder / f"tls.{suffix}").read_bytes())
+    leave(bench, receipt_for(bench), impostor)
+    dock(bench)
+    assert bench.recordings() == [RECORDING]
+
+
+def test_there_is_no_way_to_remove_a_recording_but_release() -> None:
+    """BWC-POL-22: the only call that removes files of the vault is the one behind a receipt's warrant."""
+    import inspect
+
+    from firmware.storage import durable, vault
+
+    removing = [name for name, value in vars(durable).items() if inspect.isfunction(value) and "volume.remove(" in inspect.getsource(value)]
+    assert sorted(removing) == ["_write_temporary", "remove_directory", "remove_empty_directory"]
+    source = inspect.getsource(vault.Vault)
+    assert source.count("remove_directory(") == 1
+    assert "warrant.receipt_leaf" in inspect.getsource(vault.Vault.release)
