@@ -124,12 +124,17 @@ class Daemon:
 
     def handle(self, item: object) -> None:
         """One item of the inbox, completely: synchronous, no waiting (house law 7)."""
-        now = self._devices.now()
         match item:
             case Picture():
                 self._picture(item)
             case AudioFrame():
                 self._capture.audio(item)
+            case _:
+                self._handle_event(item, self._devices.now())
+
+    def _handle_event(self, item: object, now: Timestamp) -> None:
+        """What is neither picture nor sound: few, so they may ask the clock."""
+        match item:
             case ButtonEdge(button, pressed, at):
                 self._feed(ev.ButtonChanged(stamp(at), Button(button.value), pressed))
             case TimerFired(timer):
