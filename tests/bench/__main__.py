@@ -150,7 +150,7 @@ def show(results: dict[str, dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--minutes", type=int, default=10)
+    parser.add_argument("--minutes", type=int, default=5)
     parser.add_argument("--profile", default="", metavar="FILE")
     options = parser.parse_args()
     for program in ("ffmpeg", "ffprobe", "age", "age-keygen"):
