@@ -25,7 +25,8 @@ def run(config: DeviceConfig) -> int:
     from firmware.boot import boot
     from hal.backends import open_hal
 
-    options = {**config.hal_options, "volume": str(config.state_directory), "keys": str(config.key_directory)}
+    places = {"volume": config.state_directory, "keys": config.key_directory, "sync_request": config.run_directory / "sync-request"}
+    options = {**config.hal_options, **{name: str(path) for name, path in places.items()}}
     hal = open_hal(config.backend, options)
     try:
         daemon = boot(hal, config)
@@ -65,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(error, "remedy", ""):
             print(f"  {error.remedy}", file=sys.stderr)  # type: ignore[union-attr] # noqa: T201
         code = 2 if isinstance(error, UsageError) else 3 if isinstance(error, (UnavailableError, HalUnavailable)) else 1
+    except OSError as error:  # a spool that may not be written, a certificate that may not be read
+        print(f"oathcamd: {error.filename!r}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        code = 1
     sys.exit(code)
 
 

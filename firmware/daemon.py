@@ -169,7 +169,7 @@ class Daemon:
                 if self._model.has_fault(Port.STORAGE):
                     self._feed(ev.Recovered(now, Port.STORAGE))
             case CheckpointPublished():
-                self._hal.dock_link.request_sync()
+                self._request_sync(now)
             case ReceiptAccepted(recording, at):
                 self._receipted[recording] = at
                 self._feed(ev.ReceiptVerified(now, recording))
@@ -185,6 +185,13 @@ class Daemon:
                 pass
             case _:
                 log.error("inbox item of unknown kind %r", type(item).__name__)
+
+    def _request_sync(self, now: Timestamp) -> None:
+        try:
+            self._hal.dock_link.request_sync()
+        except HalError as error:  # the camera still records; the recording stays until a later visit
+            log.error("dock: %s", error)
+            self._custodian.submit_entry("fault", now, {"port": "dock", "reason": str(error)[:200]})
 
     def _storage_trouble(self, reason: str, full: bool, now: Timestamp) -> None:
         """A refused write is tried again each second; it is a fault when it stays refused (BWC-POL-47: felt within 2 s)."""

@@ -17,12 +17,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from hal.directory_volume import DirectoryVolume
 from hal.errors import DeviceFault, HalError
 from hal.interfaces import Clock, ClockReading, ClockTrust, Entropy, Inbox, Timer, Watchdog, Worker
 
-__all__ = ["DirectoryVolume", "PosixClock", "QueueInbox", "SdNotifyWatchdog", "SystemEntropy", "ThreadWorker"]
+__all__ = ["DirectoryVolume", "PosixClock", "QueueInbox", "SdNotifyWatchdog", "SystemEntropy", "ThreadWorker", "request_by_file"]
 
 _NS = 1_000_000_000
 _BRACKET_NS = 50_000
@@ -108,6 +109,14 @@ class PosixClock(Clock):
                     return heapq.heappop(self._heap)[2]
                 self._changed.wait(None if wait_ns is None else wait_ns / _NS)
             return None
+
+
+def request_by_file(path: Path) -> None:
+    """Make the empty file that the service manager's path unit waits for. A volatile directory: nothing is synced."""
+    try:
+        path.touch(mode=0o640)
+    except OSError as error:
+        raise DeviceFault(f"cannot ask for a dock sync at {str(path)!r}: {error.strerror}") from error
 
 
 class SystemEntropy(Entropy):

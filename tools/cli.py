@@ -5,6 +5,7 @@ Exit codes: 0 done / authentic, 1 not, 2 usage, 3 cannot tell.
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -79,6 +80,17 @@ def report_error(error: Exception) -> int:
     return exit_code_of(error)
 
 
+def describe_os_error(error: OSError) -> OathcamError:
+    """What the machine refused, named, with the remedy: a full disk, a missing right, a path that is something else."""
+    remedies = {
+        errno.ENOSPC: "Free some space, or choose a directory on another disk.",
+        errno.EACCES: "Choose a directory that you may write to, or run as a user who may.",
+        errno.EROFS: "Choose a directory on a disk that can be written.",
+    }
+    name = repr(error.filename) if error.filename is not None else "a file or connection"
+    return OathcamError(f"{name}: {error.strerror or error}", remedy=remedies.get(error.errno or 0, ""))
+
+
 def _escape(text: str) -> str:
     return text.replace("[", "\\[").replace("\n", " ")
 
@@ -89,6 +101,8 @@ def main() -> None:
         app()
     except (OathcamError, HalError) as error:
         sys.exit(report_error(error))
+    except OSError as error:
+        sys.exit(report_error(describe_os_error(error)))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -14,13 +14,20 @@ from typing import Annotated, Any
 
 import typer
 
-from firmware.errors import IntegrityError, UnavailableError, UsageError
+from firmware.errors import IntegrityError, OathcamError, UnavailableError, UsageError
 from firmware.evidence import cms
 from firmware.evidence.manifest import Manifest, fragment_name
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey
 from tools.console import output, progress
 from tools.sources import DirectorySource, find_sources, load_key, load_roots
+
+
+class UnwritableError(OathcamError):
+    """The disk would not take a file (full, read-only); nothing is left under its name."""
+
+    def __init__(self, path: str, error: OSError) -> None:
+        super().__init__(f"cannot write {path!r}: {error.strerror}", remedy="Free some space, or choose another directory with --output.")
 
 
 def opened_parts(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> Iterator[tuple[int, bytes]]:
@@ -63,6 +70,9 @@ def open_recording(source: DirectorySource, recording: str, key: OpeningKey, tar
         part.rename(target)
     except FileExistsError:
         raise UsageError(f"{str(part)!r} exists", remedy="Remove it, or choose another name with --output.") from None
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UnwritableError(str(target), error) from None
     except BaseException:
         part.unlink(missing_ok=True)
         raise

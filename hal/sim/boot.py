@@ -71,7 +71,7 @@ def _open_ports(world: World, life: Life, settings: SimConfig, source: PictureSo
         volume=volume,
         power=SimPower(life),
         positioning=SimPositioning(life, settings.start),
-        dock_link=SimDockLink(life),
+        dock_link=SimDockLink(life, settings.sync_request),
         watchdog=SimWatchdog(life, real_watchdog),
         make_worker=lambda name, depth: InPlaceWorker(life),
         describe={"backend": "simulator", "life": str(life.number), **camera.describe()},

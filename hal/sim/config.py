@@ -15,9 +15,10 @@ from hal.interfaces import HalConfig
 class SimConfig:
     """``volume`` and ``keys`` are directories (``keys`` is made when absent). The rest has defaults.
 
-    ``source``: ``None`` for the drawn street, a video file, or a V4L2 device below ``/dev``. ``start``: latitude and
-    longitude of the walk, ``None`` for no reception. ``epoch_wall_ns``, ``seed``, ``realtime`` and ``script`` matter
-    only to ``open_hal``, which makes its own world.
+
+    ``sync_request``: the file to make when a dock sync is wanted. ``source``: ``None`` for the drawn street, a video
+    file, or a V4L2 device below ``/dev``. ``start``: latitude and longitude of the walk, ``None`` for no reception.
+    ``epoch_wall_ns``, ``seed``, ``realtime`` and ``script`` matter only to ``open_hal``, which makes its own world.
     """
 
     volume: Path
@@ -25,6 +26,7 @@ class SimConfig:
     source: str | None = None
     capacity_bytes: int = 32 * 10**9
     host_sync: bool = False
+    sync_request: Path | None = None
     inbox_limit: int = 256
     jitter_ns: int = 0
     start: tuple[float, float] | None = (38.8977, -77.0365)
@@ -95,6 +97,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "source": _source,
     "capacity_bytes": _integer,
     "host_sync": _boolean,
+    "sync_request": _path,
     "inbox_limit": _integer,
     "jitter_ns": _integer,
     "start": _start,

@@ -362,9 +362,7 @@ def docked() -> None:
     wait("the end of the recording", lambda: leaves("end"))
     kept = sorted(path.name for path in STATE.glob("vault/*"))
     wait("the station", (JOB / "port").exists)
-    wait("the dock", lambda: leaves("dock"))
-    request = Path("/run/oathcam/sync-request")
-    request.touch()
+    wait("the dock", lambda: leaves("dock"))  # the recorder itself asks for the sync
     wait("the receipt", lambda: leaves("receipt"))
     wait("the release", lambda: leaves("release"))
     wait("rest", lambda: show("oathcam-sync.service", "ActiveState")["ActiveState"] == "inactive")

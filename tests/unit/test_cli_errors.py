@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -195,3 +195,32 @@ def test_provisioning_never_overwrites_a_key(agency, tmp_path: Path) -> None:
     code, text = run([*OATHCAM, "provision", "agency", str(agency.directory)], tmp_path)
     assert code == 2
     assert "exists" in text
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("only root may mount a small file system: a full disk was not tried")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_while_opening(recorded, agency, small_disk: Path, tmp_path: Path) -> None:
+    """Nothing half-written is left, and the evidence is as it was."""
+    (small_disk / "filler").write_bytes(bytes(150_000))
+    code, text = run([*OATHCAM, "open", str(recorded.card), "--key", str(agency.directory / "agency.key"), "-o", str(small_disk)], tmp_path)
+    assert code == 1
+    assert "No space left on device" in text
+    assert "Free some space" in text
+    assert [one.name for one in small_disk.iterdir()] == ["filler"]
+
+
+def test_a_full_disk_while_provisioning(small_disk: Path, tmp_path: Path) -> None:
+    (small_disk / "filler").write_bytes(bytes(195_000))
+    code, text = run([*OATHCAM, "provision", "agency", str(small_disk / "agency")], tmp_path)
+    assert code == 1
+    assert "No space left on device" in text
