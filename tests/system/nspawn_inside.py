@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -157,7 +158,7 @@ def killed() -> None:
     provision()
     sh("systemctl", "start", "oathcamd")
     wait("a fragment on the card", fragments)
-    sh("systemctl", "kill", "--signal=KILL", "oathcamd")
+    os.kill(int(show("oathcamd.service", "MainPID")["MainPID"]), signal.SIGKILL)
     wait("the second boot", lambda: len(leaves("boot")) == 2)
     wait("the closed recording", lambda: leaves("end"))
     wait("readiness", lambda: show("oathcamd", "ActiveState")["ActiveState"] == "active")
