@@ -82,13 +82,14 @@ def _open_evidence(
     previous = previous_end(opened.entries, now)
     _keep_chain(hal.volume, context)
     ledger.append([*tail_drafts(opened, now), _boot_draft(context, previous, now)])
-    recovery = Recovery(context, vault, ledger, previous)
+    roots = load_certificates(config.trust_directory / "root.crt")
+    recovery = Recovery(context, vault, ledger, previous, roots)
     closed = recovery.run(opened.entries, now)
     for recording in closed:
         log.warning("recording %s was open when the last run ended (%s); closed now", recording, previous.how)
-    for recording, at in recovery.receipted.items():
-        hal.inbox.put(ReceiptAccepted(recording, at), urgent=True)
-    receipts = ReceiptInbox(hal.volume, load_certificates(config.trust_directory / "root.crt"), config.serial)
+    for recording in recovery.warrants:
+        hal.inbox.put(ReceiptAccepted(recording, recovery.receipted[recording]), urgent=True)
+    receipts = ReceiptInbox(hal.volume, roots, config.serial)
     receipts.prepare()
     custodian = Custodian(
         context=context,
@@ -102,6 +103,7 @@ def _open_evidence(
         reserve_bytes=policy.storage.reserve_bytes,
         report=lambda item: hal.inbox.put(item, urgent=True),
         warrants=recovery.warrants,
+        receipted=recovery.receipted,
     )
     return custodian, previous
 

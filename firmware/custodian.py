@@ -11,7 +11,7 @@ them is the only state that they share.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +147,7 @@ class Custodian:
         reserve_bytes: int,
         report: Callable[[object], object],
         warrants: Mapping[str, ReleaseWarrant],
+        receipted: Collection[str],
     ) -> None:
         self._context = context
         self._vault = vault
@@ -165,6 +166,7 @@ class Custodian:
         self._running = False
         self._tried = 0
         self._warrants = dict(warrants)
+        self._receipted = set(receipted)
 
     @property
     def waiting_bytes(self) -> int:
@@ -344,16 +346,19 @@ class Custodian:
         """Verified receipt, made durable, then its leaf (W3, BWC-POL-23). A bad one is refused by name and kept aside."""
         for recording in self._receipts.waiting():
             now = read_clock(self._clock)
+            if recording in self._receipted:  # a power cut came between its leaf and the clearing of the spool
+                self._receipts.done(recording)
+                continue
             try:
                 receipt, signature, store = self._receipts.check(recording, self._vault)
             except OathcamError as error:
                 name = self._receipts.refuse(recording)
                 self._ledger.append([Draft("fault", now, {"port": "dock", "reason": f"receipt {name} refused: {error}"[:200]})])
                 continue
-            if recording not in self._warrants:
-                self._ledger.keep_receipt(recording, receipt, signature)
-                fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
-                self._warrants[recording] = ReleaseWarrant(recording, self._ledger.append([Draft("receipt", now, fields)])[0])
+            self._ledger.keep_receipt(recording, receipt, signature)
+            fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
+            self._warrants[recording] = ReleaseWarrant(recording, self._ledger.append([Draft("receipt", now, fields)])[0])
+            self._receipted.add(recording)
             self._receipts.done(recording)
             self._report(ReceiptAccepted(recording, now))
         closed = [one for one in self._vault.recordings() if MANIFEST_SIGNATURE in self._vault.files(one)]

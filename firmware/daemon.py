@@ -175,7 +175,7 @@ class Daemon:
                 self._feed(ev.ReceiptVerified(now, recording))
             case Released(recording):
                 log.info("recording %s released", recording)
-                self._feed(ev.StorageFreed(now))
+                self._watch_room(now)
             case SpoolChecked(unreceipted) if unreceipted == 0 and self._awaiting_receipts:
                 self._awaiting_receipts = False
                 self._feed(ev.OffloadCompleted(now))
@@ -260,6 +260,8 @@ class Daemon:
         self._feed(ev.StorageMeasured(now, minutes_left(free - reserve, self._policy)))
         if self._model.full and free > 2 * reserve:
             self._feed(ev.StorageFreed(now))
+        elif free < reserve and not self._model.full:
+            self._feed(ev.StorageFilled(now))
 
     def _feed(self, event: ev.Event) -> None:
         self._model, effects = step(self._model, event)

@@ -8,13 +8,17 @@ adopts what carries no signature: somebody who held the card may have planted it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.custody.entries import Entry
 from firmware.errors import FormatError, IntegrityError, OathcamError
-from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSpan, Mark, Recovered, SealedObject
+from firmware.evidence.cms import verify_detached
+from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSpan, Manifest, Mark, Recovered, SealedObject
+from firmware.evidence.pki import Role, to_der
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
 from firmware.recorder import build_manifest, close_recording
@@ -22,6 +26,7 @@ from firmware.storage import vault as names
 from firmware.storage.ledger_file import LOG, Draft, Ledger, OpenedLedger
 from firmware.storage.vault import ReleaseWarrant, Vault
 from firmware.timebase import Timestamp, format_utc, parse_utc
+from hal.errors import HalError
 from hal.interfaces import KeyStore, Volume
 
 _SAME_BOOT_TOLERANCE_US = 2_000_000
@@ -103,12 +108,16 @@ def tail_drafts(opened: OpenedLedger, now: Timestamp) -> list[Draft]:
 class Recovery:
     """Closes, sets aside, finishes. Runs once at boot, before the first activation is carried out."""
 
-    def __init__(self, context: RecordingContext, vault: Vault, ledger: Ledger, previous: Previous) -> None:
+    def __init__(
+        self, context: RecordingContext, vault: Vault, ledger: Ledger, previous: Previous, roots: Sequence[x509.Certificate]
+    ) -> None:
         self._context = context
+        self._roots = tuple(roots)
         self._vault = vault
         self._ledger = ledger
         self._previous = previous
         self.receipted: dict[str, Timestamp] = {}
+        """When the receipt leaf of a recording was written, for every recording that has one."""
         self.warrants: dict[str, ReleaseWarrant] = {}
         """Receipted recordings that are still on the card: a grace period, or a release that a power cut prevented."""
 
@@ -116,29 +125,58 @@ class Recovery:
         """Returns the names of the recordings that were closed."""
         traces = _trace(entries)
         for recording in self._vault.recordings():
-            trace = traces.get(recording, _Traces())
-            self._set_aside_strangers(recording, trace, now)
-            if trace.begin is None or trace.released:
-                self._vault.remove_empty(recording)
+            self._tidy(recording, traces.get(recording, _Traces()), now)
         closed = []
         for recording, trace in traces.items():
             if trace.begin and not trace.end:
                 self._close(recording, trace, now)
                 closed.append(recording)
-            elif trace.receipt and not trace.released:
+            if trace.receipt:
                 self.receipted[recording] = trace.receipt.time
+            if trace.receipt and not trace.released:
                 self.warrants[recording] = ReleaseWarrant(recording, trace.receipt.n)
         return tuple(closed)
 
-    def _set_aside_strangers(self, recording: str, trace: _Traces, now: Timestamp) -> None:
-        """Files that no signed leaf names: never promised, perhaps planted. Kept, sealed, reported (W2)."""
-        expected = set() if trace.released else _expected_files(trace)
+    def _tidy(self, recording: str, trace: _Traces, now: Timestamp) -> None:
+        """Set aside what nobody signed for, and the directory when nothing else was in it.
+
+        What cannot be read or moved (a link, a directory, a bad sector: a hostile or dying card) stays where it is, with a
+        fault leaf: it must not keep the camera from recording.
+        """
+        expected = set() if trace.released else _expected_files(trace) | self._signed_files(recording)
         for name in self._vault.files(recording):
-            if name in expected:
-                continue
-            digest = sha256(self._vault.read(recording, name)).hex()
-            kept = self._vault.set_aside(recording, name)
-            self._ledger.append([Draft("unattested", now, {"recording": recording, "name": kept, "sealed": digest})])
+            if name not in expected:
+                try:
+                    self._set_aside(recording, name, now)
+                except HalError as error:
+                    self._tell_fault(f"cannot set aside {name} of {recording}: {error}", now)
+        if not expected:
+            with suppress(HalError):
+                self._vault.remove_empty(recording)
+
+    def _set_aside(self, recording: str, name: str, now: Timestamp) -> None:
+        """A file that no signed leaf names: never promised, perhaps planted. Kept, sealed, reported (W2)."""
+        digest = sha256(self._vault.read(recording, name)).hex()
+        kept = self._vault.set_aside(recording, name)
+        self._ledger.append([Draft("unattested", now, {"recording": recording, "name": kept, "sealed": digest})])
+
+    def _signed_files(self, recording: str) -> set[str]:
+        """Files that a closed recording's own manifest names, if this camera signed it: they stay when the ledger is lost."""
+        try:
+            data = self._vault.read(recording, names.MANIFEST)
+            signer = verify_detached(data, self._vault.read(recording, names.MANIFEST_SIGNATURE), self._roots, Role.CAMERA)
+            if to_der(signer.certificate) != self._context.chain[0]:
+                return set()
+            manifest = Manifest.from_bytes(data)
+        except (HalError, OathcamError):
+            return set()
+        if manifest.recording != recording:
+            return set()
+        papers = {names.BEGIN, names.BEGIN_SIGNATURE, names.MANIFEST, names.MANIFEST_SIGNATURE}
+        return papers | {names.INIT, names.NOTES} | {names.fragment_name(one.seq) for one in manifest.fragments}
+
+    def _tell_fault(self, reason: str, now: Timestamp) -> None:
+        self._ledger.append([Draft("fault", now, {"port": "storage", "reason": reason})])
 
     def _close(self, recording: str, trace: _Traces, now: Timestamp) -> None:
         """Write the manifest that the power cut prevented, from begin.json and the leaves alone (BWC-POL-28)."""
@@ -168,9 +206,8 @@ class Recovery:
             if sha256(data).hex() != entry.fields["begin_sha256"]:
                 raise IntegrityError("vault", f"{names.BEGIN} of {recording!r} is not what its leaf names")
             return Begin.from_bytes(data)
-        except OathcamError as error:
-            fields = {"port": "volume", "reason": f"cannot close {recording}: {error}"[:200]}
-            self._ledger.append([Draft("fault", now, fields)])
+        except (HalError, OathcamError) as error:
+            self._tell_fault(f"cannot close {recording}: {error}", now)
             return None
 
 

@@ -8,18 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware.boot import boot as boot_firmware
 from firmware.config import DeviceConfig, load_config
 from firmware.custody.checkpoint import read_log
 from firmware.custody.entries import Entry
+from firmware.custody.receipt import LedgerPoint, Receipt, ReceiptFile
 from firmware.daemon import Daemon
 from firmware.evidence import pki
-from firmware.evidence.cms import open_sealed
+from firmware.evidence.cms import open_sealed, sign_detached
 from firmware.evidence.findings import Report
 from firmware.evidence.manifest import Manifest
+from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey, verify_device
 from firmware.media.fmp4_read import parse_fragment, parse_init
+from firmware.timebase import format_utc
 from hal.errors import PowerCut
 from hal.interfaces import KeyProtection
 from hal.sim.boot import boot as boot_world
@@ -30,6 +36,8 @@ from tools.provision import Agency, CameraOrder, make_camera
 from tools.sources import DirectorySource, load_key, load_roots
 
 SMALL = {"width = 1280": "width = 320", "height = 720": "height = 240", "bitrate_bps = 4000000": "bitrate_bps = 250000"}
+RECORDING = "SIM-0001-000001-0001"
+"""The first recording of a camera's first boot."""
 START_WALL_NS = 1_830_000_000 * SECOND
 
 
@@ -127,3 +135,33 @@ def picture_times(bench, recording):
         info = parse_fragment(open_sealed(sealed, key.private_key, key.certificate), init)
         times += [sample.time_ns / 1e9 for sample in info.video]
     return times
+
+
+def receipt_for(bench, **changes) -> Receipt:
+    folder = bench.card / "vault" / RECORDING
+    files = [ReceiptFile(one.name, sha256(one.read_bytes()).hex(), one.stat().st_size) for one in sorted(folder.iterdir())]
+    fields = {
+        "recording": RECORDING,
+        "device": "SIM-0001",
+        "manifest_sha256": sha256((folder / "manifest.json").read_bytes()).hex(),
+        "files": tuple(files),
+        "ledger": LedgerPoint(len(bench.entries()), "00" * 32),
+        "store": "store-1",
+        "store_index": 1,
+        "received_utc": format_utc(bench.world.true_wall_ns()),
+    }
+    return Receipt(**{**fields, **changes})
+
+
+def leave(bench, receipt: Receipt, signer) -> None:
+    """Put a receipt into the spool, signed by ``signer``'s store key, as the dock-sync process would."""
+    key = load_pem_private_key((signer / "store.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    chain = [pki.to_der(one) for one in pki.load_certificates_pem((signer / "store.crt").read_bytes())]
+    data = receipt.to_bytes()
+    signature = sign_detached(
+        data, chain, lambda digest: key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))), bench.world.true_wall_ns()
+    )
+    spool = bench.card / "sync" / "receipts"
+    (spool / f"{RECORDING}.json.p7s").write_bytes(signature)
+    (spool / f"{RECORDING}.json").write_bytes(data)

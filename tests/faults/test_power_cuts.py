@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 
 import pytest
-from camerabench import Bench
+from camerabench import Bench, leave, receipt_for
 
 from firmware.evidence.findings import Severity, Verdict
 from firmware.machine.indicators import CUES, CueName
@@ -113,6 +114,72 @@ def test_a_rewritten_ledger_is_kept_aside_and_the_camera_still_records(make_benc
     assert bench.kinds()[0] == "torn"
     assert len(bench.recordings()) == 1
     assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_lost_ledger_does_not_unmake_closed_recordings(make_bench: Callable) -> None:
+    """BWC-POL-29: recordings whose manifest this camera signed stay in the vault; the new ledger says what happened."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(2))
+    bench.world.press(RECORD, bench.at(3), hold_ms=3300)
+    bench.run(8)
+    (recording,) = bench.recordings()
+    before = sorted(one.name for one in (bench.card / "vault" / recording).iterdir())
+    log = bench.card / "ledger" / "log"
+    log.write_bytes(log.read_bytes().replace(b'"type":"ready"', b'"type":"sleep"'))
+    bench.run(14)
+    assert sorted(one.name for one in (bench.card / "vault" / recording).iterdir()) == before
+    assert bench.kinds()[0] == "torn"
+    assert bench.verify().verdict is Verdict.NOT_AUTHENTIC
+
+
+def test_a_card_full_of_traps_does_not_keep_the_camera_from_recording(make_bench: Callable, tmp_path) -> None:
+    """BWC-POL-40: links, pipes, directories and strange names planted in the vault are left or set aside; the camera records."""
+    bench = make_bench(pre_event=1)
+    bench.run(2)
+    for name in ("SIM-0001-000009-0001", "strange name \u202e.txt", "x" * 200):
+        folder = bench.card / "vault" / name
+        folder.mkdir()
+        (folder / "directory").mkdir()
+        (folder / "000000.m4s.p7m").symlink_to("/etc/passwd")
+        os.mkfifo(folder / "pipe")
+        (folder / "plain \n file").write_bytes(b"planted")
+    (bench.card / "vault" / "loose-file").write_bytes(b"planted")
+    bench.world.double_press(bench.at(10))
+    bench.world.press(RECORD, bench.at(11), hold_ms=3300)
+    bench.run(17)
+    assert "SIM-0001-000002-0001" in bench.recordings()
+    report = next(one for one in bench.verify().recordings if one.recording == "SIM-0001-000002-0001")
+    assert report.verdict is Verdict.AUTHENTIC
+    assert any(one.kind == "unattested" for one in bench.entries())
+
+
+def test_a_cut_between_receipt_and_release_is_taken_up_again(make_bench: Callable) -> None:
+    """BWC-POL-43: after every cut of a dock visit the recording is either whole on the card or receipted; in the end it is gone."""
+
+    def docked_bench(seed: int) -> Bench:
+        bench = make_bench(pre_event=1, seed=seed)
+        bench.world.double_press(bench.at(2))
+        bench.world.press(RECORD, bench.at(3), hold_ms=3300)
+        bench.run(8)
+        leave(bench, receipt_for(bench), bench.agency.directory / "dock")
+        bench.world.dock(bench.at(14))
+        return bench
+
+    whole = docked_bench(1)
+    before = whole.world.card.operations
+    whole.run(20)
+    for number in range(4, whole.world.card.operations - before, 4):
+        bench = docked_bench(number)
+        bench.world.card.fail_at(number, CardFault.POWER_CUT)
+        with pytest.raises(PowerCut):
+            bench.run(20)
+        if "receipt" not in bench.kinds():
+            assert bench.verify().verdict is Verdict.AUTHENTIC, number
+        now = bench.world.now_ns / 1e9
+        bench.run(now + 12)
+        assert bench.recordings() == [], number
+        assert bench.kinds().count("receipt") == bench.kinds().count("release") == 1, number
+        assert not any("refused" in one.fields["reason"] for one in bench.entries() if one.kind == "fault"), number
 
 
 def test_a_full_card_closes_the_recording_and_overwrites_nothing(make_bench: Callable) -> None:

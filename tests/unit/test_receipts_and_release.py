@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from camerabench import RECORDING, leave, receipt_for
 
-from firmware.custody.receipt import LedgerPoint, Receipt, ReceiptFile
-from firmware.evidence import pki
-from firmware.evidence.cms import sign_detached
-from firmware.evidence.primitives import sha256
-from firmware.timebase import format_utc
 from hal.interfaces import ButtonName
 from tools.provision import make_agency
-
-RECORDING = "SIM-0001-000001-0001"
 
 
 @pytest.fixture
@@ -27,36 +18,6 @@ def bench(make_bench: Callable):
     one.world.press(ButtonName.RECORD, one.at(3), hold_ms=3300)
     one.run(8)
     return one
-
-
-def receipt_for(bench, **changes) -> Receipt:
-    folder = bench.card / "vault" / RECORDING
-    files = [ReceiptFile(one.name, sha256(one.read_bytes()).hex(), one.stat().st_size) for one in sorted(folder.iterdir())]
-    fields = {
-        "recording": RECORDING,
-        "device": "SIM-0001",
-        "manifest_sha256": sha256((folder / "manifest.json").read_bytes()).hex(),
-        "files": tuple(files),
-        "ledger": LedgerPoint(len(bench.entries()), "00" * 32),
-        "store": "store-1",
-        "store_index": 1,
-        "received_utc": format_utc(bench.world.true_wall_ns()),
-    }
-    return Receipt(**{**fields, **changes})
-
-
-def leave(bench, receipt: Receipt, signer) -> None:
-    """Put a receipt into the spool, signed by ``signer``'s store key, as the dock-sync process would."""
-    key = load_pem_private_key((signer / "store.key").read_bytes(), None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    chain = [pki.to_der(one) for one in pki.load_certificates_pem((signer / "store.crt").read_bytes())]
-    data = receipt.to_bytes()
-    signature = sign_detached(
-        data, chain, lambda digest: key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))), bench.world.true_wall_ns()
-    )
-    spool = bench.card / "sync" / "receipts"
-    (spool / f"{RECORDING}.json.p7s").write_bytes(signature)
-    (spool / f"{RECORDING}.json").write_bytes(data)
 
 
 def dock(bench) -> None:
