@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from firmware.custodian import Custodian, DeviceTrouble
 from firmware.errors import FormatError
@@ -76,7 +77,7 @@ class Capture:
         self._last: Timestamp | None = None
         self._waiting_for_idr = True
         self._refused: tuple[Timestamp, int] | None = None
-        self._split: tuple[BeginOrder, Timestamp, dict[str, object]] | None = None
+        self._split: tuple[BeginOrder, Timestamp, dict[str, Any]] | None = None
 
     @property
     def last_picture(self) -> Timestamp | None:
@@ -137,7 +138,7 @@ class Capture:
         self._recording = True
         self._custodian.kick()
 
-    def split(self, order: BeginOrder, at: Timestamp, notes: dict[str, object]) -> None:
+    def split(self, order: BeginOrder, at: Timestamp, notes: dict[str, Any]) -> None:
         """Go on in a new recording with the next GOP: the open one still belongs to the old (BWC-POL-06)."""
         self._split = (order, at, notes)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from firmware.capture import Capture, Intake, PicturesDropped
 from firmware.custodian import (
@@ -325,10 +326,11 @@ class Daemon:
     def _order(self, cause: str, at: Timestamp, shortfall: str) -> BeginOrder:
         video = self._policy.video
         audio = self._devices.audio_track()
-        return BeginOrder(self._recording, at, cause, Video(video.width, video.height, video.fps, "h264"), audio, shortfall)
+        shape = Video(video.width, video.height, video.fps, "h264")
+        return BeginOrder(self._recording, at, cause, shape, audio, shortfall, self._personal("oathcam-assignment/1"))
 
     def _split_recording(self, at: Timestamp) -> None:
-        notes = self._notes()
+        notes = self._personal("oathcam-notes/1")
         self._ordinal += 1
         self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
         self._capture.split(self._order("max-length", at, "follows-recording"), at, notes)
@@ -337,14 +339,14 @@ class Daemon:
         self._devices.muted = False
         self._devices.microphone_wanted(recording=False)
         final = self._capture.stop(at)
-        self._custodian.submit_end(final, at, cause.value, self._notes())
+        self._custodian.submit_end(final, at, cause.value, self._personal("oathcam-notes/1"))
         self._recording = ""
         self._custodian.kick()
 
-    def _notes(self) -> dict[str, object]:
+    def _personal(self, form: str) -> dict[str, Any]:
         """What a stolen card must not tell: it is sealed before it is written (BWC-POL-30)."""
         officer = self._officer or "UNASSIGNED"
-        return {"format": "oathcam-notes/1", "recording": self._recording, "officer": officer, "place": self._devices.place()}
+        return {"format": form, "recording": self._recording, "officer": officer, "place": self._devices.place()}
 
     def _mute(self, at: Timestamp, muted: bool) -> None:
         self._devices.muted = muted

@@ -45,7 +45,8 @@ from firmware.timebase import Timestamp
 
 @dataclass(frozen=True, slots=True)
 class BeginOrder:
-    """What the loop decided at activation. ``shortfall`` is empty when the pre-event buffer was as long as configured."""
+    """What the loop decided at activation. ``shortfall`` is empty when the pre-event buffer was as long as configured;
+    ``assignment`` (who wore it, where) is sealed before it is written."""
 
     recording: str
     at: Timestamp
@@ -53,6 +54,7 @@ class BeginOrder:
     video: Video
     audio: AudioTrack | None
     shortfall: str
+    assignment: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Recorder:
     def begin(self) -> None:
         """Make ``begin.json``, its signature and its leaf durable: the activation itself is now a fact (BWC-POL-01, -03)."""
         order, context = self._order, self._context
+        assignment = self._seal(canonical(order.assignment))
         self._begin = Begin(
             recording=order.recording,
             device=context.device,
@@ -131,11 +134,13 @@ class Recorder:
             audio=Audio(order.audio.sample_rate, order.audio.channels) if order.audio else None,
             recipients=tuple(recipient.key_id for recipient in context.recipients),
             ledger_index=self._ledger.size,
+            assignment=Notes(sha256(assignment).hex(), len(assignment)),
         )
         data = self._begin.to_bytes()
         self._vault.create(order.recording)
         signature = context.sign(data, order.at.wall_ns)
-        self._vault.write(order.recording, [(names.BEGIN, data), (names.BEGIN_SIGNATURE, signature)])
+        papers = [(names.ASSIGNMENT, assignment), (names.BEGIN, data), (names.BEGIN_SIGNATURE, signature)]
+        self._vault.write(order.recording, papers)
         fields = {"recording": order.recording, "begin_sha256": sha256(data).hex(), "cause": order.cause}
         self._append([Draft("begin", order.at, fields)])
 
@@ -302,6 +307,7 @@ def build_manifest(
         notes=notes,
         recipients=begin.recipients,
         ledger=span,
+        assignment=begin.assignment,
         **more,
     )
 

@@ -173,7 +173,7 @@ class Recovery:
         if manifest.recording != recording:
             return set()
         papers = {names.BEGIN, names.BEGIN_SIGNATURE, names.MANIFEST, names.MANIFEST_SIGNATURE}
-        return papers | {names.INIT, names.NOTES} | {names.fragment_name(one.seq) for one in manifest.fragments}
+        return papers | {names.INIT, names.NOTES, names.ASSIGNMENT} | {names.fragment_name(one.seq) for one in manifest.fragments}
 
     def _tell_fault(self, reason: str, now: Timestamp) -> None:
         self._ledger.append([Draft("fault", now, {"port": "storage", "reason": reason})])
@@ -242,7 +242,7 @@ def _expected_files(trace: _Traces) -> set[str]:
     """Names that signed leaves account for. Notes and manifest are named by the end leaf (through the manifest)."""
     expected: set[str] = set()
     if trace.begin:
-        expected |= {names.BEGIN, names.BEGIN_SIGNATURE}
+        expected |= {names.BEGIN, names.BEGIN_SIGNATURE, names.ASSIGNMENT}
     if trace.init:
         expected.add(names.INIT)
     expected |= {names.fragment_name(entry.fields["seq"]) for entry in trace.fragments}

@@ -80,12 +80,15 @@ def open_recording(source: DirectorySource, recording: str, key: OpeningKey, tar
 
 
 def read_notes(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> dict[str, Any]:
-    """The sealed notes; empty when the recording has none (power was lost before they were written)."""
-    if manifest.notes is None:
-        return {}
-    plain = cms.open_sealed(source.read(f"vault/{manifest.recording}/notes.json.p7m"), key.private_key, key.certificate)
-    notes: dict[str, Any] = json.loads(plain)
-    return notes
+    """What is sealed beside the pictures: the assignment at activation, and over it the notes of a clean close."""
+    found: dict[str, Any] = {}
+    for name, sealed in (("assignment.json.p7m", manifest.assignment), ("notes.json.p7m", manifest.notes)):
+        if sealed is not None:
+            data = source.read(f"vault/{manifest.recording}/{name}")
+            if sha256(data).hex() != sealed.sealed_sha256:
+                raise IntegrityError("seal", f"{name} of {manifest.recording} is not what the manifest names")
+            found |= json.loads(cms.open_sealed(data, key.private_key, key.certificate))
+    return found
 
 
 def open_evidence(

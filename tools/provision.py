@@ -226,7 +226,9 @@ def agency_command(
 ) -> None:
     """Make an agency: root, authorities, recipients, policy key, dock identity."""
     make_agency(directory, name, dock_host)
-    output.print(f"agency {name!r} in {directory}: give {directory}/root.crt to whoever is to verify; keep *.key to yourself")
+    output.print(
+        f"agency {name!r} in {directory}: give {directory}/root.crt to whoever is to verify; keep *.key to yourself", soft_wrap=True
+    )
 
 
 @app.command("camera")
@@ -242,4 +244,4 @@ def camera_command(
     protection = KeyProtection.SIMULATED if hal == "sim" else KeyProtection.FILE
     order = CameraOrder(serial, "oathcam", officer, profile, hal, protection)
     config = make_camera(directory, load_agency(agency), order)
-    output.print(f"camera {serial!r} provisioned: {config}")
+    output.print(f"camera {serial!r} provisioned: {config}", soft_wrap=True)

@@ -36,9 +36,9 @@ _FRAGMENT = re.compile(r"([0-9]{6})\.m4s\.p7m\Z")
 _TEXT = re.compile(r"[^\x00-\x1f\x7f]{0,400}\Z")
 
 BEGIN, BEGIN_SIGNATURE = "begin.json", "begin.json.p7s"
-INIT, NOTES = "init.mp4.p7m", "notes.json.p7m"
+INIT, NOTES, ASSIGNMENT = "init.mp4.p7m", "notes.json.p7m", "assignment.json.p7m"
 MANIFEST, MANIFEST_SIGNATURE = "manifest.json", "manifest.json.p7s"
-FIXED_NAMES = (BEGIN, BEGIN_SIGNATURE, INIT, NOTES, MANIFEST, MANIFEST_SIGNATURE)
+FIXED_NAMES = (BEGIN, BEGIN_SIGNATURE, INIT, NOTES, ASSIGNMENT, MANIFEST, MANIFEST_SIGNATURE)
 
 
 def is_serial(text: str) -> bool:

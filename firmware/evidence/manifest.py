@@ -100,6 +100,14 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Notes:
+    """``assignment.json.p7m`` or ``notes.json.p7m``: sealed, because a stolen card must not tell who wore it and where."""
+
+    sealed_sha256: str = field(f.digest)
+    sealed_bytes: int = field(f.integer(1))
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
     """``begin.json``: signed and durable before the first fragment. Nothing personal stands in it.
 
@@ -127,6 +135,8 @@ class Begin:
     """Key ids: hex SHA-256 of each recipient's SubjectPublicKeyInfo."""
     ledger_index: int = field(f.integer())
     """Index of the recording's begin leaf."""
+    assignment: Notes | None = field(f.nullable(f.nested(Notes)), None)
+    """Who wore the camera and where, as known at the activation (BWC-POL-30): durable from the first moment on."""
 
     def moment(self) -> Moment:
         """What the manifest repeats of the beginning."""
@@ -163,14 +173,6 @@ class PreEvent:
     """Whether the policy lets this part carry audio: without it, silence is by design and no fault."""
     shortfall: str | None = field(f.nullable(f.text(120)))
     """Why it is shorter than configured; null when it is not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notes:
-    """``notes.json.p7m``: sealed, because a stolen card must not tell who wore it and where."""
-
-    sealed_sha256: str = field(f.digest)
-    sealed_bytes: int = field(f.integer(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,8 @@ class Manifest:
     recovered: Recovered | None = field(f.nullable(f.nested(Recovered)), None)
     """The boot that closed it, when the one it began in could not."""
     mutes: tuple[Mute, ...] = field(f.each(f.nested(Mute), 10_000), ())
+    assignment: Notes | None = field(f.nullable(f.nested(Notes)), None)
+    """As in ``begin.json``."""
     unattested: tuple[str, ...] = field(f.each(f.text(255), 10_000), ())
     """Files found at recovery without a leaf: kept, and not vouched for."""
 

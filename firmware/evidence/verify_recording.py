@@ -109,7 +109,7 @@ class RecordingCheck:
         except FormatError as error:
             self._add(Severity.BAD, "begin", str(error), file="begin.json")
             return
-        if begin.recording != manifest.recording or begin.device != manifest.device:
+        if (begin.recording, begin.device, begin.assignment) != (manifest.recording, manifest.device, manifest.assignment):
             self._add(Severity.BAD, "begin", "begin.json and manifest.json speak of different recordings", file="begin.json")
 
     def _strangers(self, manifest: Manifest) -> None:
@@ -156,6 +156,8 @@ class RecordingCheck:
             self._add(Severity.UNCHECKED, "media", "no recipient key given: sealed bytes checked, their content not opened")
         if manifest.notes is not None:
             self._sealed("notes.json.p7m", manifest.notes.sealed_sha256, manifest.notes.sealed_bytes, -1, "")
+        if manifest.assignment is not None:
+            self._sealed("assignment.json.p7m", manifest.assignment.sealed_sha256, manifest.assignment.sealed_bytes, -1, "")
         units = self._access_units(manifest, init)
         if key is None or init is None:
             for _ in units:
@@ -313,4 +315,6 @@ def _sealed_objects(manifest: Manifest) -> list[tuple[str, str]]:
     objects += [(f"{record.seq:06d}.m4s.p7m", record.sealed_sha256) for record in manifest.fragments]
     if manifest.notes is not None:
         objects.append(("notes.json.p7m", manifest.notes.sealed_sha256))
+    if manifest.assignment is not None:
+        objects.append(("assignment.json.p7m", manifest.assignment.sealed_sha256))
     return objects

@@ -22,6 +22,7 @@ BEGIN = "begin.json"
 BEGIN_SIGNATURE = "begin.json.p7s"
 INIT = "init.mp4.p7m"
 NOTES = "notes.json.p7m"
+ASSIGNMENT = "assignment.json.p7m"
 MANIFEST = "manifest.json"
 MANIFEST_SIGNATURE = "manifest.json.p7s"
 

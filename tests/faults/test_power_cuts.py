@@ -14,13 +14,14 @@ from firmware.machine.indicators import CUES, CueName
 from hal.errors import PowerCut
 from hal.interfaces import ButtonName
 from hal.sim.card import CardFault, Loss
+from tools.opening import read_notes
 
 RECORD = ButtonName.RECORD
 
 
 def promised(bench: Bench) -> dict[tuple[str, int], str]:
     """Every fragment that the ledger on the card promises, whatever became of it: (recording, seq) to sealed hash."""
-    leaves = [one for one in bench.entries() if one.kind == "fragment"]
+    leaves = [one for one in bench.entries(after_cut=True) if one.kind == "fragment"]
     return {(one.fields["recording"], one.fields["seq"]): one.fields["sealed"] for one in leaves}
 
 
@@ -29,7 +30,8 @@ def promised(bench: Bench) -> dict[tuple[str, int], str]:
     [(3.05, Loss.RANDOM), (3.2, Loss.DROP_ALL), (3.6, Loss.KEEP_ALL), (4.01, Loss.RANDOM), (5.34, Loss.DROP_ALL), (6.99, Loss.RANDOM)],
 )
 def test_a_cut_loses_at_most_the_open_fragment(make_bench: Callable, cut: float, loss: Loss) -> None:
-    """BWC-POL-28: up to one second before the cut everything is there, signed, and the next boot says what happened."""
+    """BWC-POL-28, BWC-POL-30: up to one second before the cut everything is there, signed, the officer's assignment too, and
+    the next boot says what happened."""
     bench = make_bench(pre_event=2, seed=round(cut * 100))
     bench.world.card.loss = loss
     bench.world.double_press(bench.at(2.5))
@@ -44,6 +46,8 @@ def test_a_cut_loses_at_most_the_open_fragment(make_bench: Callable, cut: float,
     (recording,) = bench.recordings()
     manifest = bench.manifest(recording)
     assert manifest.end.cause == "power-loss"
+    assert manifest.notes is None
+    assert read_notes(bench.source(), manifest, bench.key())["officer"] == "officer 4711"
     lost_us = (bench.at(cut) // 1000 + 4_000_000) - manifest.end.boottime_us
     assert 0 <= lost_us <= 1_034_000
     assert any("power-loss" in one.text for one in report.findings)
@@ -173,7 +177,7 @@ def test_a_cut_between_receipt_and_release_is_taken_up_again(make_bench: Callabl
         bench.world.card.fail_at(number, CardFault.POWER_CUT)
         with pytest.raises(PowerCut):
             bench.run(20)
-        if "receipt" not in bench.kinds():
+        if not any(one.kind == "receipt" for one in bench.entries(after_cut=True)):
             assert bench.verify().verdict is Verdict.AUTHENTIC, number
         now = bench.world.now_ns / 1e9
         bench.run(now + 12)

@@ -66,7 +66,9 @@ def test_an_untouched_card_is_authentic(copy: Path, verify: Callable) -> None:
 
 
 @pytest.mark.parametrize("with_key", [True, False])
-@pytest.mark.parametrize("name", ["000002.m4s.p7m", "init.mp4.p7m", "notes.json.p7m", "begin.json", "manifest.json", "manifest.json.p7s"])
+@pytest.mark.parametrize(
+    "name", ["000002.m4s.p7m", "init.mp4.p7m", "notes.json.p7m", "assignment.json.p7m", "begin.json", "manifest.json", "manifest.json.p7s"]
+)
 def test_a_flipped_bit_anywhere_is_named(copy: Path, verify: Callable, name: str, with_key: bool) -> None:
     """BWC-POL-24: whichever file it lies in, the finding names that file."""
     flip(first(copy) / name)

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography import x509
 
 from firmware.custody.receipt import LedgerPoint, Receipt, ReceiptFile
-from firmware.dock.fields import BEGIN, BEGIN_SIGNATURE, INIT, MANIFEST, MANIFEST_SIGNATURE, NOTES
+from firmware.dock.fields import ASSIGNMENT, BEGIN, BEGIN_SIGNATURE, INIT, MANIFEST, MANIFEST_SIGNATURE, NOTES
 from firmware.dock.protocol import OfferState, RecordingOffer, Refusal, SignedReceipt
 from firmware.errors import FormatError, IntegrityError, UnavailableError
 from firmware.evidence import cms, jcs, pki
@@ -206,6 +206,8 @@ def _check_complete(manifest: Manifest, offered: Mapping[str, tuple[str, int]]) 
         named[INIT] = (manifest.init.sealed_sha256, manifest.init.sealed_bytes)
     if manifest.notes is not None:
         named[NOTES] = (manifest.notes.sealed_sha256, manifest.notes.sealed_bytes)
+    if manifest.assignment is not None:
+        named[ASSIGNMENT] = (manifest.assignment.sealed_sha256, manifest.assignment.sealed_bytes)
     if offered.get(BEGIN, ("", 0))[0] != manifest.begin_sha256:
         raise IntegrityError(LAYER, f"{BEGIN} is not the one that the manifest names")
     others = {BEGIN, BEGIN_SIGNATURE, MANIFEST, MANIFEST_SIGNATURE}
