@@ -18,6 +18,8 @@ from firmware.devices import video_format
 from firmware.errors import UsageError
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext, load_certificates, open_context
+from firmware.machine.indicators import CUES, CueName, View, lamps
+from firmware.machine.states import State
 from firmware.policy.load import parse_policy
 from firmware.policy.minisign import parse_public_key, parse_signature, verify_minisign
 from firmware.policy.model import Policy
@@ -29,11 +31,13 @@ from firmware.storage.ledger_file import LEDGER, Draft
 from firmware.storage.vault import Vault
 from firmware.timebase import Timestamp
 from hal.errors import HalError
-from hal.interfaces import Hal, Volume
+from hal.interfaces import Colour, Cue, Hal, Lamp, LampName, Volume
 
 log = logging.getLogger("oathcamd")
 
 WRITER_DEPTH = 64
+TRIES = 3
+"""How often a boot tries a volume that fails."""
 DEVICE_CHAIN = f"{LEDGER}/device.pem"
 
 
@@ -64,33 +68,50 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     now = read_clock(hal.clock)
     boot_number = hal.key_store.counter_increment()
     context = open_context(config, hal, policy, policy_sha256, boot_number)
-    vault = Vault(hal.volume)
-    vault.prepare()
-    custodian, previous = _open_evidence(hal, config, context, policy, vault, now)
+    custodian, previous = _open_evidence(hal, config, context, policy, now)
     daemon = Daemon(hal, context, policy, custodian, intake, config.officer)
     down_ns = None if previous.down_us is None else previous.down_us * 1000
     daemon.begin(previous.how, 0 if previous.how == "first" else down_ns)
     return daemon
 
 
-def _open_evidence(
-    hal: Hal, config: DeviceConfig, context: RecordingContext, policy: Policy, vault: Vault, now: Timestamp
-) -> tuple[Custodian, Previous]:
+def _open_evidence(hal: Hal, config: DeviceConfig, context: RecordingContext, policy: Policy, now: Timestamp) -> tuple[Custodian, Previous]:
+    """Ledger and vault, recovered. A volume that fails is tried again, then shown and felt as a fault (BWC-POL-47); the error
+    that leaves here ends the daemon, and the service manager starts it anew."""
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return _open_once(hal, config, context, policy, now)
+        except HalError as error:
+            log.error("boot: %s", error)
+            if not tries_left:
+                _alarm(hal)
+                raise
+    raise AssertionError("unreachable")
+
+
+def _open_once(hal: Hal, config: DeviceConfig, context: RecordingContext, policy: Policy, now: Timestamp) -> tuple[Custodian, Previous]:
+    vault = Vault(hal.volume)
+    vault.prepare()
     opened = open_ledger(hal.volume, vault, hal.key_store, context.public_key, f"oathcam/{config.serial}")
     ledger = opened.ledger
     ledger.boot = context.boot
-    previous = previous_end(opened.entries, now)
+    # Leaves of this very boot were written by a try before this one.
+    earlier = [entry for entry in opened.entries if entry.boot != context.boot]
+    previous = previous_end(earlier, now)
     _keep_chain(hal.volume, context)
-    ledger.append([*tail_drafts(opened, now), _boot_draft(context, previous, now)])
+    known = len(earlier) < len(opened.entries)
+    drafts = [*tail_drafts(opened, now), *([] if known else [_boot_draft(context, previous, now)])]
+    if drafts:
+        ledger.append(drafts)
     roots = load_certificates(config.trust_directory / "root.crt")
     recovery = Recovery(context, vault, ledger, previous, roots)
     closed = recovery.run(opened.entries, now)
     for recording in closed:
         log.warning("recording %s was open when the last run ended (%s); closed now", recording, previous.how)
-    for recording in recovery.warrants:
-        hal.inbox.put(ReceiptAccepted(recording, recovery.receipted[recording]), urgent=True)
     receipts = ReceiptInbox(hal.volume, roots, config.serial)
     receipts.prepare()
+    for recording in recovery.warrants:
+        hal.inbox.put(ReceiptAccepted(recording, recovery.receipted[recording]), urgent=True)
     custodian = Custodian(
         context=context,
         vault=vault,
@@ -106,6 +127,15 @@ def _open_evidence(
         receipted=recovery.receipted,
     )
     return custodian, previous
+
+
+def _alarm(hal: Hal) -> None:
+    """The fault signal, without a daemon to give it."""
+    subject, status = lamps(State.FAULT, View())
+    for name, lamp in ((LampName.SUBJECT, subject), (LampName.STATUS, status)):
+        hal.indicators.set_lamp(name, Lamp(Colour(lamp.colour.value), lamp.blink_ms))
+    cue = CUES[CueName.FAULT]
+    hal.indicators.play(Cue(cue.tones, cue.pulses))
 
 
 def _boot_draft(context: RecordingContext, previous: Previous, now: Timestamp) -> Draft:

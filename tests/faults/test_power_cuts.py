@@ -11,8 +11,8 @@ from camerabench import Bench, leave, receipt_for
 
 from firmware.evidence.findings import Severity, Verdict
 from firmware.machine.indicators import CUES, CueName
-from hal.errors import PowerCut
-from hal.interfaces import ButtonName
+from hal.errors import DeviceFault, PowerCut
+from hal.interfaces import ButtonName, Colour, LampName
 from hal.sim.card import CardFault, Loss
 from tools.opening import read_notes
 
@@ -184,6 +184,31 @@ def test_a_cut_between_receipt_and_release_is_taken_up_again(make_bench: Callabl
         assert bench.recordings() == [], number
         assert bench.kinds().count("receipt") == bench.kinds().count("release") == 1, number
         assert not any("refused" in one.fields["reason"] for one in bench.entries() if one.kind == "fault"), number
+
+
+def test_a_boot_survives_a_write_error_anywhere(make_bench: Callable) -> None:
+    """BWC-POL-28: one refused write during recovery changes nothing: the open recording is closed, once, as a power loss."""
+    for number in range(1, 24, 3):
+        bench = make_bench(pre_event=1, seed=number)
+        bench.world.double_press(bench.at(2))
+        bench.world.cut_power(bench.at(4.5))
+        bench.run_into_cut()
+        bench.world.card.fail_at(number, CardFault.IO_ERROR if number % 2 else CardFault.SHORT_WRITE)
+        bench.run(14)
+        (recording,) = bench.recordings()
+        assert bench.manifest(recording).end.cause == "power-loss"
+        assert [one.fields["previous"] for one in bench.entries() if one.kind == "boot"] == ["first", "power-loss"]
+        assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_card_that_stays_dead_is_shown_and_felt(make_bench: Callable) -> None:
+    """BWC-POL-47: the daemon cannot start, and the wearer is told before the service manager tries again."""
+    bench = make_bench(pre_event=1)
+    bench.world.card.fail_always(CardFault.IO_ERROR)
+    with pytest.raises(DeviceFault), bench.life():
+        pass
+    assert bench.world.seen.cues[-1].cue.pulses == CUES[CueName.FAULT].pulses
+    assert bench.world.seen.colour(LampName.STATUS) is Colour.RED
 
 
 def test_a_full_card_closes_the_recording_and_overwrites_nothing(make_bench: Callable) -> None:
