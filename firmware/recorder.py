@@ -186,7 +186,7 @@ class Recorder:
         sealed_notes = self._seal(canonical(notes))
         self._vault.write(self.recording, [(names.NOTES, sealed_notes)])
         manifest = self._manifest(at, cause, Notes(sha256(sealed_notes).hex(), len(sealed_notes)))
-        close_recording(self._context, self._vault, self._ledger, manifest, at, cause)
+        close_recording(self._context, self._vault, self._ledger, manifest, at)
 
     def _commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
         """Signer and fragmenter work on copies, taken over only once everything is durable: a group that the volume refuses
@@ -312,12 +312,17 @@ def build_manifest(
     )
 
 
-def close_recording(context: RecordingContext, vault: Vault, ledger: Ledger, manifest: Manifest, at: Timestamp, cause: str) -> None:
+def close_recording(context: RecordingContext, vault: Vault, ledger: Ledger, manifest: Manifest, at: Timestamp) -> None:
     """Sign the manifest, make both durable, then the end leaf."""
     data = manifest.to_bytes()
     signature = context.sign(data, at.wall_ns)
     vault.write(manifest.recording, [(names.MANIFEST, data), (names.MANIFEST_SIGNATURE, signature)])
-    fields = {"recording": manifest.recording, "manifest_sha256": sha256(data).hex(), "cause": cause}
+    append_end(ledger, manifest, at)
+
+
+def append_end(ledger: Ledger, manifest: Manifest, at: Timestamp) -> None:
+    """The end leaf of a durable, signed manifest."""
+    fields = {"recording": manifest.recording, "manifest_sha256": sha256(manifest.to_bytes()).hex(), "cause": manifest.end.cause}
     ledger.append([Draft("end", at, fields)])
 
 

@@ -21,7 +21,7 @@ from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSp
 from firmware.evidence.pki import Role, to_der
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
-from firmware.recorder import build_manifest, close_recording
+from firmware.recorder import append_end, build_manifest, close_recording
 from firmware.storage import vault as names
 from firmware.storage.ledger_file import LOG, Draft, Ledger, OpenedLedger
 from firmware.storage.vault import ReleaseWarrant, Vault
@@ -124,12 +124,20 @@ class Recovery:
     def run(self, entries: Sequence[Entry], now: Timestamp) -> tuple[str, ...]:
         """Returns the names of the recordings that were closed."""
         traces = _trace(entries)
+        finished = {}
         for recording in self._vault.recordings():
-            self._tidy(recording, traces.get(recording, _Traces()), now)
+            trace = traces.get(recording, _Traces())
+            manifest = self._finished(recording, trace)
+            if manifest is not None and not trace.released:
+                finished[recording] = manifest
+            self._tidy(recording, trace, manifest, now)
         closed = []
         for recording, trace in traces.items():
             if trace.begin and not trace.end:
-                self._close(recording, trace, now)
+                if recording in finished:
+                    append_end(self._ledger, finished[recording], now)
+                else:
+                    self._close(recording, trace, now)
                 closed.append(recording)
             if trace.receipt:
                 self.receipted[recording] = trace.receipt.time
@@ -137,13 +145,13 @@ class Recovery:
                 self.warrants[recording] = ReleaseWarrant(recording, trace.receipt.n)
         return tuple(closed)
 
-    def _tidy(self, recording: str, trace: _Traces, now: Timestamp) -> None:
+    def _tidy(self, recording: str, trace: _Traces, manifest: Manifest | None, now: Timestamp) -> None:
         """Set aside what nobody signed for, and the directory when nothing else was in it.
 
         What cannot be read or moved (a link, a directory, a bad sector: a hostile or dying card) stays where it is, with a
         fault leaf: it must not keep the camera from recording.
         """
-        expected = set() if trace.released else _expected_files(trace) | self._signed_files(recording)
+        expected = set() if trace.released else _expected_files(trace) | _named_files(manifest)
         for name in self._vault.files(recording):
             if name not in expected:
                 try:
@@ -160,20 +168,24 @@ class Recovery:
         kept = self._vault.set_aside(recording, name)
         self._ledger.append([Draft("unattested", now, {"recording": recording, "name": kept, "sealed": digest})])
 
-    def _signed_files(self, recording: str) -> set[str]:
-        """Files that a closed recording's own manifest names, if this camera signed it: they stay when the ledger is lost."""
+    def _finished(self, recording: str, trace: _Traces) -> Manifest | None:
+        """The recording's manifest, if this camera signed it and it tells what the ledger tells.
+
+        It counts where no end leaf names it: when power went between the two (the close was complete but for the leaf), and
+        when the ledger knows nothing of the recording, because it was lost.
+        """
         try:
             data = self._vault.read(recording, names.MANIFEST)
             signer = verify_detached(data, self._vault.read(recording, names.MANIFEST_SIGNATURE), self._roots, Role.CAMERA)
-            if to_der(signer.certificate) != self._context.chain[0]:
-                return set()
             manifest = Manifest.from_bytes(data)
         except (HalError, OathcamError):
-            return set()
-        if manifest.recording != recording:
-            return set()
-        papers = {names.BEGIN, names.BEGIN_SIGNATURE, names.MANIFEST, names.MANIFEST_SIGNATURE}
-        return papers | {names.INIT, names.NOTES, names.ASSIGNMENT} | {names.fragment_name(one.seq) for one in manifest.fragments}
+            return None
+        if to_der(signer.certificate) != self._context.chain[0] or manifest.recording != recording:
+            return None
+        if trace.begin is None:
+            return manifest
+        told = (trace.begin.fields["begin_sha256"], tuple(_record(entry) for entry in trace.fragments))
+        return manifest if told == (manifest.begin_sha256, manifest.fragments) else None
 
     def _tell_fault(self, reason: str, now: Timestamp) -> None:
         self._ledger.append([Draft("fault", now, {"port": "storage", "reason": reason})])
@@ -197,7 +209,7 @@ class Recovery:
             LedgerSpan(begin.ledger_index, trace.last_index),
             recovered=Recovered(self._context.boot, now.utc),
         )
-        close_recording(self._context, self._vault, self._ledger, manifest, now, cause)
+        close_recording(self._context, self._vault, self._ledger, manifest, now)
 
     def _read_begin(self, recording: str, entry: Entry, now: Timestamp) -> Begin | None:
         """``begin.json`` as its leaf names it; ``None`` and a fault leaf when the card has lost or changed it."""
@@ -249,6 +261,13 @@ def _expected_files(trace: _Traces) -> set[str]:
     if trace.end:
         expected |= {names.MANIFEST, names.MANIFEST_SIGNATURE, names.NOTES}
     return expected
+
+
+def _named_files(manifest: Manifest | None) -> set[str]:
+    if manifest is None:
+        return set()
+    papers = {names.BEGIN, names.BEGIN_SIGNATURE, names.MANIFEST, names.MANIFEST_SIGNATURE, names.INIT, names.NOTES, names.ASSIGNMENT}
+    return papers | {names.fragment_name(one.seq) for one in manifest.fragments}
 
 
 def _record(entry: Entry) -> FragmentRecord:

@@ -76,6 +76,30 @@ def test_a_cut_inside_every_write_of_an_activation(make_bench: Callable) -> None
     assert bad == []
 
 
+def test_a_cut_in_every_write_of_a_close(make_bench: Callable) -> None:
+    """BWC-POL-28: before the manifest is durable it ends as a power loss; after, the close counts, and only its leaf is made up."""
+
+    def stopping(seed: int) -> Bench:
+        bench = make_bench(pre_event=0, seed=seed)
+        bench.world.double_press(bench.at(1))
+        bench.world.press(RECORD, bench.at(2), hold_ms=3300)
+        return bench
+
+    whole = stopping(1)
+    whole.run(8)
+    causes = []
+    for number in range(whole.world.card.operations - 30, whole.world.card.operations, 2):
+        bench = stopping(number)
+        bench.world.card.fail_at(number, CardFault.POWER_CUT)
+        with pytest.raises(PowerCut):
+            bench.run(8)
+        bench.run(bench.world.now_ns / 1e9 + 8)
+        assert bench.verify().verdict is Verdict.AUTHENTIC, number
+        assert bench.kinds().count("end") == 1
+        causes += [bench.manifest(one).end.cause for one in bench.recordings()]
+    assert set(causes) == {"power-loss", "button"}
+
+
 def test_a_planted_fragment_is_set_aside_and_reported(make_bench: Callable) -> None:
     """BWC-POL-29, BWC-POL-40: a file that no leaf names is kept, sealed, and never adopted."""
     bench = make_bench(pre_event=2)
