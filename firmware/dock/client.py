@@ -22,7 +22,7 @@ from firmware.custody.receipt import Receipt, check_receipt
 from firmware.dock import upload
 from firmware.dock.fields import MANIFEST
 from firmware.dock.holdings import Holding, LedgerView, read_holdings, spool_note, spool_receipt
-from firmware.dock.link import Link, LinkCut, LinkIdentity, Reply, Trust, load_trust
+from firmware.dock.link import Link, LinkCut, LinkIdentity, Reply, Trust, UnreadableFile, load_trust
 from firmware.dock.protocol import (
     DeviceReport,
     FileOffer,
@@ -246,7 +246,10 @@ class _Session:
                 if self.stopped():
                     return RecordingResult(recording, Outcome.DEFERRED, "stopped")
                 if file.sha256 in offsets:
-                    self._upload(holding, file, offsets[file.sha256])
+                    try:
+                        self._upload(holding, file, offsets[file.sha256])
+                    except UnreadableFile as error:
+                        return RecordingResult(recording, Outcome.DEFERRED, f"{file.name} cannot be read: {error}")
         self._tell(Stage.COMMITTING, recording)
         path = ("GET", f"/v1/receipts/{recording}") if answer.state is OfferState.STORED else ("POST", f"/v1/recordings/{recording}/commit")
         reply = self._exchange(*path)
@@ -314,7 +317,11 @@ class _Session:
     def _append(self, holding: Holding, file: FileOffer, path: str, offset: int) -> Reply:
         size = file.size_bytes - offset
         append = upload.Append(offset, size, file.size_bytes, completes=True)
-        with holding.path(file.name).open("rb", buffering=0) as source:
+        try:
+            source = holding.path(file.name).open("rb", buffering=0)
+        except OSError as error:
+            raise UnreadableFile(str(error.strerror)) from None
+        with source:
             source.seek(offset)
             return self.link.append(path, upload.append_fields(append, file.sha256), source, size, lambda count: self._sent(holding, count))
 

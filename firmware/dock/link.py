@@ -32,6 +32,10 @@ NO_CHECK_TIME = 0x200000
 _AGENCY = "check that camera and dock were provisioned by the same agency"
 
 
+class UnreadableFile(Exception):
+    """The card does not give the bytes that the manifest names: this recording cannot be handed over now; others can."""
+
+
 class LinkCut(Exception):
     """The connection ended or never came up: try again, the transfer resumes where the dock stands."""
 
@@ -183,7 +187,7 @@ class Link:
         except (OSError, http.client.HTTPException, FormatError) as error:
             self.close()
             raise LinkCut(f"{self.name}: {error or type(error).__name__}") from None
-        except (RefusedError, LinkCut):
+        except (RefusedError, LinkCut, UnreadableFile):
             self.close()
             raise
 
@@ -202,9 +206,12 @@ def _translate_tls(error: ssl.SSLError, name: str) -> Exception:
 def _pump(connection: http.client.HTTPSConnection, source: BinaryIO, size: int, sent: Callable[[int], None], buffer: memoryview) -> None:
     left = size
     while left:
-        count = source.readinto(buffer[: min(left, len(buffer))])  # type: ignore[attr-defined]
+        try:
+            count = source.readinto(buffer[: min(left, len(buffer))])  # type: ignore[attr-defined]
+        except OSError as error:
+            raise UnreadableFile(str(error.strerror)) from None
         if not count:
-            raise LinkCut(f"the file ended {left} bytes early")
+            raise UnreadableFile(f"the file ended {left} bytes early")
         connection.send(buffer[:count])
         left -= count
         sent(count)

@@ -221,3 +221,22 @@ def test_the_custody_log_is_a_chain(tmp_path, station, camera):
     other.close()
     with pytest.raises(Exception, match="does not continue"):
         station.database.custody_log()
+
+
+@pytest.mark.parametrize("damage", ["short", "gone"])
+def test_a_file_that_the_card_does_not_give_keeps_back_only_its_recording(tmp_path, agency, station, camera, damage):
+    """BWC-POL-41: a bad sector in one recording must not keep the others on the camera."""
+    camera.record("A-1")
+    camera.record("B-2")
+    victim = camera.state / "vault" / "A-1" / "000001.m4s.p7m"
+
+    def spoil(progress):
+        if progress.stage is Stage.UPLOADING and victim.exists() and victim.stat().st_size > 1:
+            victim.unlink()
+            if damage == "short":
+                victim.write_bytes(b"x")
+
+    report = camera.sync(station.address, progress=spoil)
+    assert [(one.recording, one.outcome) for one in report.recordings] == [("A-1", Outcome.DEFERRED), ("B-2", Outcome.RECEIPTED)]
+    assert "000001.m4s.p7m cannot be read" in report.recordings[0].reason
+    assert not report.complete
