@@ -1,0 +1,238 @@
+"""``oathcamd`` on a back-end for the machine: the Pi's buttons and lamps, a V4L2 camera, an ext4 card.
+
+The daemon's own ``main`` runs; this file only adds the back-end ``machine`` to those that it may open. Of the ports that the
+machine has hardware for, each is the product's; the others are absent or constant.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import av
+
+from firmware.__main__ import main
+from hal import backends
+from hal.directory_volume import DirectoryVolume
+from hal.errors import DeviceFault, HalUnavailable
+from hal.file_key_store import FileKeyStore
+from hal.interfaces import (
+    AudioFormat,
+    AudioSink,
+    ButtonEdge,
+    ButtonName,
+    Buttons,
+    Camera,
+    CameraSink,
+    ClockReading,
+    ClockTrust,
+    Colour,
+    Cue,
+    DockLink,
+    DockSense,
+    Fix,
+    Hal,
+    HalConfig,
+    Indicators,
+    Lamp,
+    LampName,
+    Microphone,
+    Picture,
+    Positioning,
+    Power,
+    PowerState,
+    VideoFormat,
+)
+from guest import vivid
+from hal.pi.board import BOARDS
+from hal.posix import PosixClock, QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker, request_by_file
+from hal.x264 import H264Encoder
+
+PINS = BOARDS["zero2w"].build.pins
+
+
+class V4l2Camera(Camera):
+    def __init__(self, device: str, clock: PosixClock) -> None:
+        self._device, self._clock = device, clock
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def start(self, video: VideoFormat, sink: CameraSink) -> None:
+        options = {"video_size": f"{video.width}x{video.height}", "framerate": str(video.fps), "input_format": "yuyv422"}
+        try:
+            container = av.open(self._device, format="v4l2", options=options)
+        except (av.FFmpegError, OSError) as error:
+            raise HalUnavailable(f"camera {self._device}: {error}") from error
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, args=(container, video, sink), daemon=True)
+        self._thread.start()
+
+    def _run(self, container, video, sink) -> None:
+        encoder = H264Encoder(video, 1)
+        number = 0
+        try:
+            for frame in container.decode(video=0):
+                if self._stopping.is_set():
+                    return
+                mono = int(frame.pts * frame.time_base * 1_000_000_000)
+                for one in encoder.encode(frame.reformat(format="yuv420p").to_ndarray(), number):
+                    now = self._clock.now()
+                    back = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - mono
+                    at = ClockReading(now.boottime_ns - back, now.wall_ns - back, now.trust)
+                    sink.picture(Picture(one.data, one.keyframe, at))
+                number += 1
+            reason = "end of stream"
+        except (av.FFmpegError, OSError) as error:
+            reason = str(error)
+        finally:
+            container.close()
+        if not self._stopping.is_set():
+            sink.camera_fault(f"{self._device}: {reason}")
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(5)
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        pass
+
+    def describe(self) -> Mapping[str, str]:
+        return {"camera": self._device}
+
+
+class GpioButtons(Buttons):
+    def __init__(self, factory, clock) -> None:
+        from gpiozero import Button
+
+        self._callback = None
+        self._clock = clock
+        self._buttons = {}
+        for name, pin in ((ButtonName.RECORD, PINS.record_button), (ButtonName.FUNCTION, PINS.function_button)):
+            button = Button(pin, bounce_time=0.015, pin_factory=factory)
+            button.when_pressed = lambda name=name: self._edge(name, True)
+            button.when_released = lambda name=name: self._edge(name, False)
+            self._buttons[name] = button
+
+    def _edge(self, name, pressed) -> None:
+        if self._callback is not None:
+            self._callback(ButtonEdge(name, pressed, self._clock.now()))
+
+    def subscribe(self, callback: Callable[[ButtonEdge], None]) -> None:
+        self._callback = callback
+
+    def is_pressed(self, button: ButtonName) -> bool:
+        return self._buttons[button].is_pressed
+
+
+class GpioIndicators(Indicators):
+    def __init__(self, factory) -> None:
+        from gpiozero import LED
+
+        self._led = LED(PINS.subject_lamp, pin_factory=factory)
+        self._colour = Colour.OFF
+
+    def set_lamp(self, name: LampName, lamp: Lamp) -> None:
+        if name is LampName.SUBJECT:
+            self._led.value = lamp.colour is not Colour.OFF
+            self._colour = lamp.colour
+
+    def play(self, cue: Cue) -> None:
+        pass
+
+    def read_back(self, name: LampName) -> Colour:
+        return self._colour if self._led.value else Colour.OFF
+
+
+class NoMicrophone(Microphone):
+    def format(self) -> AudioFormat:
+        raise HalUnavailable("no microphone in this machine")
+
+    def start(self, sink: AudioSink) -> None:
+        raise HalUnavailable("no microphone in this machine")
+
+    def stop(self) -> None:
+        pass
+
+
+class Mains(Power):
+    def state(self) -> PowerState:
+        return PowerState(80, 3900, False)
+
+    def subscribe(self, callback) -> None:
+        pass
+
+
+class NoReceiver(Positioning):
+    def fix(self) -> Fix | None:
+        return None
+
+
+class GpioDock(DockLink):
+    def __init__(self, factory, clock, request: Path) -> None:
+        from gpiozero import Button
+
+        self._contact = Button(PINS.dock_contact, bounce_time=0.3, pin_factory=factory)
+        self._request, self._clock = request, clock
+
+    def docked(self) -> bool:
+        return self._contact.is_pressed
+
+    def subscribe(self, callback) -> None:
+        self._contact.when_pressed = lambda: callback(DockSense(True, self._clock.now()))
+        self._contact.when_released = lambda: callback(DockSense(False, self._clock.now()))
+
+    def request_sync(self) -> None:
+        request_by_file(self._request)
+
+
+def chip_number(label):
+    import lgpio
+
+    for path in sorted(Path("/dev").glob("gpiochip*")):
+        handle = lgpio.gpiochip_open(int(path.name[8:]))
+        found = lgpio.gpio_get_chip_info(handle)[3]
+        lgpio.gpiochip_close(handle)
+        if found == label:
+            return int(path.name[8:])
+    raise HalUnavailable(label)
+
+
+def open_hal(config: HalConfig) -> Hal:
+    from gpiozero.pins.lgpio import LGPIOFactory
+
+    class Factory(LGPIOFactory):
+        def _get_revision(self):
+            return BOARDS["zero2w"].sample_revision
+
+    clock = PosixClock(ClockTrust.RTC)
+    factory = Factory(chip=chip_number(BOARDS["zero2w"].chip_label))
+    volume = DirectoryVolume(Path(config["volume"]))
+    return Hal(
+        backend="machine",
+        clock=clock,
+        inbox=QueueInbox(),
+        camera=V4l2Camera(str(vivid()), clock),
+        microphone=NoMicrophone(),
+        buttons=GpioButtons(factory, clock),
+        indicators=GpioIndicators(factory),
+        key_store=FileKeyStore(Path(config["keys"])),
+        entropy=SystemEntropy(),
+        volume=volume,
+        power=Mains(),
+        positioning=NoReceiver(),
+        dock_link=GpioDock(factory, clock, Path(config["sync_request"])),
+        watchdog=SdNotifyWatchdog(os.environ),
+        make_worker=ThreadWorker,
+        describe={"backend": "machine"},
+        closers=(clock.close, factory.close),
+    )
+
+
+if __name__ == "__main__":
+    backends.BACKENDS["machine"] = "__main__"
+    main()
