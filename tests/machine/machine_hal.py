@@ -10,10 +10,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from guest import BOARD, PINS, vivid
 
 from firmware.__main__ import main
 from hal import backends
@@ -47,12 +48,8 @@ from hal.interfaces import (
     PowerState,
     VideoFormat,
 )
-from guest import vivid
-from hal.pi.board import BOARDS
 from hal.posix import PosixClock, QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker, request_by_file
 from hal.x264 import H264Encoder
-
-PINS = BOARDS["zero2w"].build.pins
 
 
 class V4l2Camera(Camera):
@@ -202,34 +199,50 @@ def chip_number(label):
     raise HalUnavailable(label)
 
 
-def open_hal(config: HalConfig) -> Hal:
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What is wired to the header."""
+
+    clock: PosixClock
+    buttons: Buttons
+    indicators: Indicators
+    dock_link: DockLink
+    close: Callable[[], None]
+
+
+def open_hands(request: Path) -> Hands:
+    """The header's ports on the real lgpio factory: chip by label, board by name."""
     from gpiozero.pins.lgpio import LGPIOFactory
 
     class Factory(LGPIOFactory):
-        def _get_revision(self):
-            return BOARDS["zero2w"].sample_revision
+        def _get_revision(self) -> int:
+            return BOARD.sample_revision
 
     clock = PosixClock(ClockTrust.RTC)
-    factory = Factory(chip=chip_number(BOARDS["zero2w"].chip_label))
-    volume = DirectoryVolume(Path(config["volume"]))
+    factory = Factory(chip=chip_number(BOARD.chip_label))
+    return Hands(clock, GpioButtons(factory, clock), GpioIndicators(factory), GpioDock(factory, clock, request), factory.close)
+
+
+def open_hal(config: HalConfig) -> Hal:
+    hands = open_hands(Path(config["sync_request"]))
     return Hal(
         backend="machine",
-        clock=clock,
+        clock=hands.clock,
         inbox=QueueInbox(),
-        camera=V4l2Camera(str(vivid()), clock),
+        camera=V4l2Camera(str(vivid()), hands.clock),
         microphone=NoMicrophone(),
-        buttons=GpioButtons(factory, clock),
-        indicators=GpioIndicators(factory),
+        buttons=hands.buttons,
+        indicators=hands.indicators,
         key_store=FileKeyStore(Path(config["keys"])),
         entropy=SystemEntropy(),
-        volume=volume,
+        volume=DirectoryVolume(Path(config["volume"])),
         power=Mains(),
         positioning=NoReceiver(),
-        dock_link=GpioDock(factory, clock, Path(config["sync_request"])),
+        dock_link=hands.dock_link,
         watchdog=SdNotifyWatchdog(os.environ),
         make_worker=ThreadWorker,
         describe={"backend": "machine"},
-        closers=(clock.close, factory.close),
+        closers=(hands.clock.close, hands.close),
     )
 
 

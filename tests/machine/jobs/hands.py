@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import guest
 import machine_hal
@@ -15,7 +16,7 @@ def run() -> None:
     # A controller that came first and is not the header's: chips are told apart by label, not by number.
     guest.SimulatedChip("other", "some-expander")
     chip = guest.SimulatedChip("header", guest.BOARD.chip_label)
-    hands = machine_hal.open_hands()
+    hands = machine_hal.open_hands(Path("/run/sync-request"))
     record = guest.PINS.record_button
     asked_pull = chip.pull(record)
     finger = guest.Finger(chip, record)
