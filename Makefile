@@ -29,7 +29,7 @@ machine-test: ## the recorder in a user-mode Linux machine, on hardware that its
 
 test-libcamera: ## the Pi's camera on real libcamera's virtual sensor, in a Debian sid root; skips when that cannot be had
 	@.ci/bootstrap test
-	@$(PYTHON) -m pytest -v tests/machine/on_libcamera.py $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -v -rP tests/machine/on_libcamera.py $(PYTEST_ARGS)
 
 soak: ## a long recording in real time, MINUTES=10; writes soak.json and soak.html
 	@.ci/bootstrap test

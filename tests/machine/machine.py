@@ -143,7 +143,7 @@ def boot(directory: Path, job: str, *, disks: tuple[Path, ...] = (), timeout_s: 
 
 def _memory_directory(scratch: str) -> str:
     """Where the machine's memory lies: in the host's memory if there is room."""
-    shared = Path("/dev/shm")  # noqa: S108 - the one directory that is known to be memory
+    shared = Path("/dev/shm")
     return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > MEMORY_BYTES else scratch
 
 

@@ -19,7 +19,7 @@ from guest import BOARD, PINS, vivid
 from firmware.__main__ import main
 from hal import backends
 from hal.directory_volume import DirectoryVolume
-from hal.errors import DeviceFault, HalUnavailable
+from hal.errors import HalUnavailable
 from hal.file_key_store import FileKeyStore
 from hal.interfaces import (
     AudioFormat,

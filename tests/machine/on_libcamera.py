@@ -33,7 +33,7 @@ def test_camera_records(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert result.exists(), done.stdout + done.stderr
     found = json.loads(result.read_text())
-    print(f"{found['versions']}: {found['delivered']} pictures, {found['sensor_lost']} lost at the sensor, {seconds:.1f} s")
+    print(f"{found['versions']}: {found['delivered']} pictures, {found['sensor_lost']} lost at the sensor, {seconds:.1f} s")  # noqa: T201 - shown by -rP
     for take in found["takes"]:
         assert take["keyframe_first"] is True
         assert take["idr_without_parameters"] == 0
@@ -43,5 +43,10 @@ def test_camera_records(tmp_path: Path) -> None:
         assert take["stop_s"] < 2
     assert found["faults"] == []
     stream = tmp_path / "take-1.h264"
-    probe = subprocess.run(["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames,width,height", "-of", "csv=p=0", stream], capture_output=True, text=True, check=False)
+    probe = subprocess.run(
+        ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames,width,height", "-of", "csv=p=0", stream],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert probe.stdout.strip() == f"640,360,{found['takes'][0]['pictures']}", probe.stderr

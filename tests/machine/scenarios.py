@@ -17,11 +17,11 @@ import pytest
 
 sys.path.insert(0, str(machine.ROOT))
 
-from firmware.evidence.findings import Report, Verdict  # noqa: E402
-from firmware.evidence.verify import verify_device  # noqa: E402
-from hal.interfaces import KeyProtection  # noqa: E402
-from tools.provision import CameraOrder, make_agency, make_camera  # noqa: E402
-from tools.sources import DirectorySource, load_key, load_roots  # noqa: E402
+from firmware.evidence.findings import Report, Verdict
+from firmware.evidence.verify import verify_device
+from hal.interfaces import KeyProtection
+from tools.provision import CameraOrder, make_agency, make_camera
+from tools.sources import DirectorySource, load_key, load_roots
 
 SERIAL = "T-1"
 CARD_BYTES = 256 << 20
@@ -127,6 +127,15 @@ def test_shift(bench: Machine) -> None:
     report = bench.verify(bench.directory / "store" / SERIAL)
     assert report.verdict is Verdict.AUTHENTIC, report.as_dict()
     assert [one.recording for one in report.recordings] == [recording]
+
+
+def test_serial_cable(bench: Machine) -> None:
+    """The serial port of the cable, real gadget and real host driver under real pyserial: text both ways; a pulled cable is an error
+    on the dock's end within its time-out; plugged again, text both ways (BWC-POL-41)."""
+    found = bench.run("serial_cable")
+    assert found["first"] == found["second"] == ["hello from the camera", "hello from the dock"]
+    assert found["pulled"] == "SerialException"
+    assert found["noticed_s"] < 2.5
 
 
 def test_camera_lost_and_back(bench: Machine) -> None:

@@ -17,7 +17,17 @@ import machine
 import pytest
 
 SOURCES = Path(__file__).resolve().parent / "libcamera"
-PACKAGES = ("ca-certificates", "gcc", "libc6-dev", "libcap-dev", "python3", "python3-dev", "python3-libcamera", "python3-pip", "python3-venv")
+PACKAGES = (
+    "ca-certificates",
+    "gcc",
+    "libc6-dev",
+    "libcap-dev",
+    "python3",
+    "python3-dev",
+    "python3-libcamera",
+    "python3-pip",
+    "python3-venv",
+)
 """The compiler is for two of picamera2's dependencies, which come as sources only, and for the stand-in of the DMA heap."""
 WHEELS = ("picamera2==0.3.38",)
 PYTHON = "/opt/venv/bin/python"
@@ -57,7 +67,7 @@ def _build(directory: Path) -> None:
     _call("chroot", directory, "python3", "-m", "venv", "--system-site-packages", "/opt/venv", environment=environment)
     _call("chroot", directory, PYTHON, "-m", "pip", "install", "--quiet", *WHEELS, environment=environment)
     shutil.copy(SOURCES / "dma_heap.c", directory / "tmp")
-    _call("chroot", directory, "gcc", "-shared", "-fPIC", "-O2", "-o", SHIM, "/tmp/dma_heap.c", environment=environment)  # noqa: S108
+    _call("chroot", directory, "gcc", "-shared", "-fPIC", "-O2", "-o", SHIM, "/tmp/dma_heap.c", environment=environment)
     settings = directory / "usr/share/libcamera/pipeline/virtual"
     settings.mkdir(parents=True)
     shutil.copy(SOURCES / "virtual.yaml", settings)

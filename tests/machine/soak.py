@@ -167,7 +167,9 @@ def summary(
         "descriptors_settled": settled[0].descriptors if settled else 0,
         "descriptors_end": settled[-1].descriptors if settled else 0,
         "cpu_percent_mean": round(sum(one.cpu_percent for one in settled) / max(1, len(settled)), 1),
-        "promise_lag_ms": {name: round(lags[int(share * (len(lags) - 1))], 1) for name, share in (("median", 0.5), ("p99", 0.99), ("worst", 1))},
+        "promise_lag_ms": {
+            name: round(lags[int(share * (len(lags) - 1))], 1) for name, share in (("median", 0.5), ("p99", 0.99), ("worst", 1))
+        },
         "log_tail": log.splitlines()[-5:],
         "samples": [asdict(one) for one in samples],
     }
@@ -203,17 +205,17 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT)
     options = parser.parse_args()
     backend = choose(options.backend)
-    print(f"soak: {options.minutes:g} minutes on {backend.title}", flush=True)
+    print(f"soak: {options.minutes:g} minutes on {backend.title}", flush=True)  # noqa: T201
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
         result = run(backend, options.minutes, Path(scratch))
     (options.output / "soak.json").write_text(json.dumps(result, indent=1) + "\n")
     write_page(options.output / "soak.html", result)
     for name, value in result.items():
         if name not in ("samples", "log_tail"):
-            print(f"  {name}: {value}")
+            print(f"  {name}: {value}")  # noqa: T201
     found = failures(result)
     for reason in found:
-        print(f"soak: {reason}")
+        print(f"soak: {reason}")  # noqa: T201
     sys.exit(1 if found else 0)
 
 

@@ -37,9 +37,9 @@ class Backend(ABC):
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(ROOT)}
 
+    @abstractmethod
     def press_record(self, process: Popen[bytes]) -> None:
         """Press twice, once the recorder runs; returns at once."""
-        return None
 
     @staticmethod
     def available() -> bool:
@@ -55,6 +55,9 @@ class Simulator(Backend):
 
     def options(self) -> str:
         return 'host_sync = true\nscript = ["5 double_press"]\n'
+
+    def press_record(self, process: Popen[bytes]) -> None:
+        """The script of the settings does."""
 
 
 BACKENDS: dict[str, type[Backend]] = {"sim": Simulator}

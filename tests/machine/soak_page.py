@@ -24,7 +24,8 @@ def plot(title: str, unit: str, points: Sequence[tuple[float, float]]) -> str:
     last = max((x for x, _ in points), default=0) or 1
     line = " ".join(f"{LEFT + WIDTH * x / last:.1f},{TOP + HEIGHT * (1 - y / most):.1f}" for x, y in points)
     marks = "".join(
-        f'<line x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y:.0f}" y2="{y:.0f}"/><text x="{LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{value:.4g}</text>'
+        f'<line x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y:.0f}" y2="{y:.0f}"/>'
+        f'<text x="{LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{value:.4g}</text>'
         for share in (0, 0.5, 1)
         for y, value in [(TOP + HEIGHT * (1 - share), most * share)]
     )

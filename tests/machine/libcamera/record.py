@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -72,7 +73,7 @@ def take(camera: Camera, number: int, sink: Sink) -> dict[str, object]:
         "stop_s": stop_s,
         "keyframe_first": bool(pictures) and pictures[0].keyframe,
         "idr_without_parameters": sum(not {SPS, PPS} <= kinds(one.data) for one in pictures if one.keyframe),
-        "times_rise": all(later > earlier for earlier, later in zip(times, times[1:], strict=False)),
+        "times_rise": all(later > earlier for earlier, later in itertools.pairwise(times)),
         "decoded": decoded(pictures),
     }
 
