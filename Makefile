@@ -27,7 +27,7 @@ machine-test: ## the recorder in a user-mode Linux machine, on hardware that its
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -v tests/machine/scenarios.py $(PYTEST_ARGS)
 
-test-libcamera: ## the Pi's camera on real libcamera's virtual sensor, in a Debian sid root; skips when that cannot be had
+test-libcamera: ## picamera2 on real libcamera's virtual sensor, in a Debian sid root; skips when that cannot be had
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -v -rP tests/machine/on_libcamera.py $(PYTEST_ARGS)
 

@@ -1,7 +1,9 @@
-"""``oathcamd`` on a back-end for the machine: the Pi's buttons and lamps, a V4L2 camera, an ext4 card.
+"""``oathcamd`` on a back-end for the machine: buttons and lamps on GPIO, a V4L2 camera, an ext4 card.
 
-The daemon's own ``main`` runs; this file only adds the back-end ``machine`` to those that it may open. Of the ports that the
-machine has hardware for, each is the product's; the others are absent or constant.
+The daemon's own ``main`` runs; this file only adds the back-end ``machine`` to those that it may open. Clock, inbox, worker, key store,
+volume and watchdog are the product's. Camera, buttons, lamps and dock contact are small ones of this file, over the libraries and pins
+that the Pi's use (PyAV, gpiozero's lgpio factory, ``hal.pi.board``): what they show is the daemon on real kernel interfaces, not the
+Pi's own ports. The rest is absent or constant.
 """
 
 from __future__ import annotations
@@ -53,6 +55,8 @@ from hal.x264 import H264Encoder
 
 
 class V4l2Camera(Camera):
+    """A V4L2 device and libx264. A picture's time is the driver's own: CLOCK_MONOTONIC at the end of its capture."""
+
     def __init__(self, device: str, clock: PosixClock) -> None:
         self._device, self._clock = device, clock
         self._thread: threading.Thread | None = None
@@ -103,6 +107,8 @@ class V4l2Camera(Camera):
 
 
 class GpioButtons(Buttons):
+    """Debounced by the kernel, through lgpio."""
+
     def __init__(self, factory, clock) -> None:
         from gpiozero import Button
 
@@ -127,6 +133,8 @@ class GpioButtons(Buttons):
 
 
 class GpioIndicators(Indicators):
+    """The subject lamp's line, lit or not."""
+
     def __init__(self, factory) -> None:
         from gpiozero import LED
 
@@ -170,6 +178,8 @@ class NoReceiver(Positioning):
 
 
 class GpioDock(DockLink):
+    """A contact that the dock closes."""
+
     def __init__(self, factory, clock, request: Path) -> None:
         from gpiozero import Button
 
@@ -187,7 +197,8 @@ class GpioDock(DockLink):
         request_by_file(self._request)
 
 
-def chip_number(label):
+def chip_number(label: str) -> int:
+    """The controller that has this label; its number depends on which driver came first."""
     import lgpio
 
     for path in sorted(Path("/dev").glob("gpiochip*")):

@@ -1,7 +1,7 @@
-"""The Pi's camera port on real libcamera: C++ library, Python bindings and picamera2, with libcamera's own virtual sensor.
+"""picamera2 as the firmware means to use it, on real libcamera: C++ library, Python bindings, and libcamera's own virtual sensor.
 
 Not collected by a plain run of the tests; ``make test-libcamera`` names this file. What is not real here: the sensor, its clock and
-the DMA heap (``tests/machine/libcamera``). What no PC can show: the Pi's image processor and its encoder.
+the DMA heap; the camera port is the one that ``libcamera/port.py`` opens. What no PC can show: the Pi's image processor and its encoder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _root() -> Path:
 
 @pytest.mark.usefixtures("_root")
 def test_camera_records(tmp_path: Path) -> None:
-    """The port starts, delivers whole access units with rising times, the first an IDR and every IDR with SPS and PPS, stops within
+    """The camera starts, delivers whole access units with rising times, the first an IDR and every IDR with SPS and PPS, stops within
     two seconds and starts again; what it delivered decodes, picture for picture (BWC-POL-25)."""
     began = time.monotonic()
     done = sid_root.run_inside(tmp_path, "record.py", 90)

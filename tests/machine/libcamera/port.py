@@ -1,4 +1,7 @@
-"""Which camera is driven: picamera2 as the firmware means to use it (camera-notes: a sink of its own, NV12 or YUV420, no raw stream)."""
+"""Which camera is driven: picamera2 as the firmware means to use it (a sink of its own, no raw stream).
+
+A small camera of this file, not ``hal.pi``'s; the virtual sensor gives NV12.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two takes of the Pi's camera port on libcamera's virtual sensor. Runs inside the sid root, as ``sid_root.run_inside`` starts it."""
+"""Two takes of the camera that ``port`` opens, on libcamera's virtual sensor. Runs inside the sid root (``sid_root.run_inside``)."""
 
 from __future__ import annotations
 
