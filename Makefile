@@ -3,15 +3,17 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint lock clean
+.PHONY: help demo test machine-test test-libcamera soak bench lint lock clean
 
 export SOURCE
 PYTHON := .venv/bin/python
 PYTEST_ARGS ?=
+MINUTES ?= 10
+SOAK_ARGS ?=
 BENCH_ARGS ?=
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: ## one officer's shift on the simulated camera; SOURCE=FILE replays a video of yours
 	@.ci/bootstrap demo
@@ -20,6 +22,18 @@ demo: ## one officer's shift on the simulated camera; SOURCE=FILE replays a vide
 test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+machine-test: ## the recorder in a user-mode Linux machine, on hardware that its kernel simulates; PYTEST_ARGS as above
+	@.ci/bootstrap test
+	@$(PYTHON) -m pytest -v tests/machine/scenarios.py $(PYTEST_ARGS)
+
+test-libcamera: ## picamera2 on real libcamera's virtual sensor, in a Debian sid root; skips when that cannot be had
+	@.ci/bootstrap test
+	@$(PYTHON) -m pytest -v -rP tests/machine/on_libcamera.py $(PYTEST_ARGS)
+
+soak: ## a long recording in real time, MINUTES=10; writes soak.json and soak.html
+	@.ci/bootstrap test
+	@$(PYTHON) tests/machine/soak.py --minutes $(MINUTES) $(SOAK_ARGS)
 
 bench: ## CPU and memory of the evidence path against ffmpeg and age; writes bench.json
 	@.ci/bootstrap test
@@ -36,5 +50,5 @@ lock: ## resolve requirements.lock anew (needs pip-tools in .venv)
 	@.ci/lock
 
 clean: ## remove what the other targets made, the environment too
-	@rm -rf .venv .cache demo dist build bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .cache demo dist build bench.json soak.json soak.html .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find firmware hal tools tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,13 +15,13 @@ import typer
 import firmware
 from firmware.errors import OathcamError, UnavailableError, UsageError
 from hal.errors import HalError, HalUnavailable
-from tools import opening, policies, provision, run, verify
+from tools import doctor, opening, policies, provision, run, verify
 from tools.console import errors
 from tools.dock.command import dock
 
 app = typer.Typer(
     name="oathcam",
-    help="Body-worn camera footage that can be sworn to: provision, run, dock, verify, open.",
+    help="Body-worn camera footage that can be sworn to: provision, check, run, dock, verify, open.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -56,6 +56,7 @@ def demo(
 
 app.add_typer(provision.app, name="provision")
 app.command("run")(run.run)
+app.command("doctor")(doctor.doctor)
 app.command("dock")(dock)
 app.command("verify")(verify.verify)
 app.command("open")(opening.open_evidence)

@@ -9,6 +9,7 @@ from typing import Any
 
 from hal.errors import HalUnavailable
 from hal.file_key_store import FileKeyStore
+from hal.footage import DeviceSource, FileSource, PictureSource
 from hal.interfaces import Hal, HalConfig, KeyProtection
 from hal.posix import PosixClock, SdNotifyWatchdog
 from hal.sim.buttons import SimButtons
@@ -25,7 +26,6 @@ from hal.sim.power import SimPower
 from hal.sim.scene import DrawnStreet
 from hal.sim.script import play
 from hal.sim.sound import open_sound
-from hal.sim.source import DeviceSource, FileSource, PictureSource
 from hal.sim.volume import SimVolume
 from hal.sim.watchdog import SimWatchdog
 from hal.sim.world import Life, World

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hal.canvas import Canvas
 from hal.errors import DeviceFault, HalError
+from hal.footage import PictureSource
 from hal.interfaces import Camera, CameraSink, Picture, VideoFormat
-from hal.sim.canvas import Canvas
-from hal.sim.encoder import Encoded, H264Encoder
-from hal.sim.source import PictureSource
 from hal.sim.timeline import MS, SECOND, Event
 from hal.sim.world import Life
+from hal.x264 import Encoded, H264Encoder
 
 _LATE_NS = 500 * MS
 """A real-time line that is later than this loses pictures, as a real sensor would."""

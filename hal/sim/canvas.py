@@ -1,6 +1,6 @@
-"""A picture in YUV 4:2:0 as x264 takes it, and sprites that are blended into it.
+"""Sprites that are blended into a picture.
 
-Responsible for planes and clipping. Refuses to know what is drawn. Colours are limited range, BT.601, as OpenCV's
+Responsible for coverage and clipping. Refuses to know what is drawn. Colours are limited range, BT.601, as OpenCV's
 ``COLOR_BGR2YUV_I420`` makes them.
 """
 
@@ -13,41 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.errors import HalError
-
-Plane = NDArray[np.uint8]
+from hal.canvas import Canvas, Plane
 
 
-class Canvas:
-    """``planes`` is one array of (height * 3 / 2, width); ``y``, ``u`` and ``v`` are views of it. Sizes are even."""
-
-    def __init__(self, width: int, height: int) -> None:
-        if width % 2 or height % 2 or width < 2 or height < 2:
-            raise HalError(f"picture size must be even, got {width}x{height}")
-        self.width, self.height = width, height
-        self.planes: Plane = np.empty((height * 3 // 2, width), np.uint8)
-        flat, luma = self.planes.reshape(-1), width * height
-        self.y: Plane = flat[:luma].reshape(height, width)
-        self.u: Plane = flat[luma : luma * 5 // 4].reshape(height // 2, width // 2)
-        self.v: Plane = flat[luma * 5 // 4 :].reshape(height // 2, width // 2)
-        self.fill(16)
-
-    def fill(self, luma: int) -> None:
-        """One grey all over; 16 is black."""
-        self.y[:], self.u[:], self.v[:] = luma, 128, 128
-
-    def paste(self, y: Plane, u: Plane, v: Plane, left: int, top: int) -> None:
-        """Opaque planes at an even place where they fit."""
-        height, width = y.shape
-        self.y[top : top + height, left : left + width] = y
-        self.u[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2] = u
-        self.v[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2] = v
-
-    @classmethod
-    def from_bgr(cls, picture: Plane) -> Canvas:
-        canvas = cls(picture.shape[1], picture.shape[0])
-        canvas.planes[:] = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
-        return canvas
+def canvas_from_bgr(picture: Plane) -> Canvas:
+    canvas = Canvas(picture.shape[1], picture.shape[0])
+    canvas.planes[:] = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
+    return canvas
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +53,7 @@ class Sprite:
 
     def __init__(self, bgr: Plane, coverage: Plane) -> None:
         height, width = (each // 2 * 2 for each in coverage.shape)
-        canvas = Canvas.from_bgr(np.ascontiguousarray(bgr[:height, :width]))
+        canvas = canvas_from_bgr(np.ascontiguousarray(bgr[:height, :width]))
         self.width, self.height = width, height
         self._y = _Layer.of(canvas.y, coverage[:height, :width])
         half = cv2.resize(coverage[:height, :width], (width // 2, height // 2), interpolation=cv2.INTER_AREA)

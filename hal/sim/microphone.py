@@ -6,29 +6,12 @@ Refuses to know who listens. Between ``stop`` and ``start`` no sample is taken f
 
 from __future__ import annotations
 
-from fractions import Fraction
-
-import av
-import numpy as np
-from av.audio.codeccontext import AudioCodecContext
-
+from hal.aac import FRAME_SAMPLES, AacEncoder
+from hal.audio_file import SAMPLE_RATE, SoundSource
 from hal.errors import DeviceFault, HalError
 from hal.interfaces import AudioFormat, AudioFrame, AudioSink, Microphone
-from hal.sim.sound import SAMPLE_RATE, SoundSource
 from hal.sim.timeline import SECOND, Event
 from hal.sim.world import Life
-
-_FRAME = 1024
-_BITRATE_BPS = 64_000
-
-
-def _new_encoder() -> AudioCodecContext:
-    codec = av.CodecContext.create("aac", "w")
-    assert isinstance(codec, AudioCodecContext)
-    codec.sample_rate, codec.layout, codec.format = SAMPLE_RATE, "mono", "fltp"
-    codec.bit_rate, codec.time_base = _BITRATE_BPS, Fraction(1, SAMPLE_RATE)
-    codec.open()
-    return codec
 
 
 class _Take:
@@ -38,29 +21,22 @@ class _Take:
         self.began_ns = life.world.now_ns
         self.sink = sink
         self._source = source
-        self._encoder = _new_encoder()
+        self._encoder = AacEncoder(SAMPLE_RATE)
         self._blocks = 0
         source.listen_from(self.began_ns)
 
     @property
     def next_ns(self) -> int:
         """When the block that is filled now is full, world time."""
-        return self.instant((self._blocks + 1) * _FRAME)
+        return self.instant((self._blocks + 1) * FRAME_SAMPLES)
 
     def instant(self, sample: int) -> int:
         return self.began_ns + sample * SECOND // SAMPLE_RATE
 
     def block(self) -> list[tuple[int, bytes]]:
-        """Take one block of samples; (number of the first sample, access unit) of what the encoder gives back.
-
-        The encoder's first unit holds only its priming (the 1024 samples before the first that was heard): nobody ever
-        heard those, so it is not delivered, and no unit is older than the start.
-        """
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(self._source.take(_FRAME)[np.newaxis, :]), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = SAMPLE_RATE, self._blocks * _FRAME
-        frame.time_base = Fraction(1, SAMPLE_RATE)
+        """Take one block of samples; (number of the first sample, access unit) of what the encoder gives back."""
         self._blocks += 1
-        return [(packet.pts, bytes(packet)) for packet in self._encoder.encode(frame) if packet.pts is not None and packet.pts >= 0]
+        return self._encoder.encode(self._source.take(FRAME_SAMPLES))
 
 
 class SimMicrophone(Microphone):
@@ -69,7 +45,7 @@ class SimMicrophone(Microphone):
         self._source = source
         self._take: _Take | None = None
         self._next: Event | None = None
-        self._format = AudioFormat(SAMPLE_RATE, 1, bytes(_new_encoder().extradata or b""), _FRAME)
+        self._format = AudioFormat(SAMPLE_RATE, 1, AacEncoder(SAMPLE_RATE).config, FRAME_SAMPLES)
 
     def format(self) -> AudioFormat:
         return self._format

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.sim.canvas import Plane, Sprite
+from hal.canvas import Plane
+from hal.sim.canvas import Sprite
 
 Colour = tuple[int, int, int]
 """Blue, green, red."""

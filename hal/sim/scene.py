@@ -14,9 +14,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from hal.canvas import Canvas, Plane
+from hal.footage import PictureSource
 from hal.sim.actors import LOOKS, PAINTS, PHASES, STRIDE, car, walker
-from hal.sim.canvas import Canvas, Plane, Sprite
-from hal.sim.source import PictureSource
+from hal.sim.canvas import Sprite, canvas_from_bgr
 from hal.sim.street import draw_street
 from hal.sim.timetext import utc_text
 
@@ -120,7 +121,7 @@ def _sway(seconds: float) -> tuple[float, float]:
 def _street(width: int, height: int, seed: int) -> Canvas:
     scale = height / 720
     picture = draw_street(width / scale, scale, _MARGIN, seed)
-    return Canvas.from_bgr(np.ascontiguousarray(picture))
+    return canvas_from_bgr(np.ascontiguousarray(picture))
 
 
 @lru_cache(maxsize=2)

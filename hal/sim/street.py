@@ -8,7 +8,7 @@ import random
 import cv2
 import numpy as np
 
-from hal.sim.canvas import Plane
+from hal.canvas import Plane
 from hal.sim.pen import Colour, Pen, shade
 
 FAR_PAVEMENT, FAR_KERB, ROAD, NEAR_KERB, NEAR_PAVEMENT = 428, 464, 472, 604, 616

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUITE = "bookworm"
 PYTHON = "3.11"
 """Of the suite: the environment's libraries are compiled for one version."""
-PACKAGES = ("libgl1", "libglib2.0-0", "python3", "systemd", "systemd-sysv")
+PACKAGES = ("iproute2", "libgl1", "libglib2.0-0", "python3", "systemd", "systemd-sysv")
 SITE = f"/usr/local/lib/python{PYTHON}/dist-packages"
 JOB = """[Unit]
 Description=what a test does inside

@@ -10,13 +10,14 @@ import av
 import numpy as np
 import pytest
 
+from hal.audio_file import SAMPLE_RATE, FileSound
+from hal.canvas import Canvas
 from hal.errors import DeviceFault, HalError
+from hal.footage import FileSource
 from hal.interfaces import AudioFrame, Hal, Picture, VideoFormat
 from hal.sim.boot import boot
-from hal.sim.canvas import Canvas
 from hal.sim.scene import DrawnStreet
-from hal.sim.sound import SAMPLE_RATE, FileSound, StreetNoise
-from hal.sim.source import FileSource
+from hal.sim.sound import StreetNoise
 from hal.sim.timeline import MS, SECOND
 from hal.sim.world import START_UP_NS, World
 

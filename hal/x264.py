@@ -4,7 +4,8 @@ Responsible for closed GOPs of a fixed length, no B-pictures, SPS and PPS at eve
 an average rate that is kept within a tenth or so. Refuses to know time: pictures carry a number.
 
 Invariants: the same pictures make the same bytes (so no VBV: with threads x264 then looks at how far the other picture
-happens to be; measured); two x264 threads work on two pictures, so an access unit comes out when the next picture went in.
+happens to be; measured). Two x264 threads work on two pictures, so an access unit comes out when the next picture went in;
+one thread gives it back at once.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from fractions import Fraction
 import av
 from av.video.codeccontext import VideoCodecContext
 
+from hal.canvas import Plane
 from hal.errors import HalUnavailable
 from hal.interfaces import VideoFormat
-from hal.sim.canvas import Plane
 
 _PRESET = "superfast"
 """Measured on two cores at 720p: 290 pictures/s, High profile; ultrafast 400, but Baseline and visibly blocky."""
@@ -33,7 +34,7 @@ class Encoded:
 class H264Encoder:
     """One coded sequence; its first picture is an IDR."""
 
-    def __init__(self, video: VideoFormat) -> None:
+    def __init__(self, video: VideoFormat, threads: int = 2) -> None:
         try:
             codec = av.CodecContext.create("libx264", "w")
         except av.codec.codec.UnknownCodecError as error:
@@ -45,7 +46,7 @@ class H264Encoder:
         codec.options = {
             "preset": _PRESET,
             "tune": "zerolatency",
-            "x264-params": _parameters(video.gop_pictures),
+            "x264-params": _parameters(video.gop_pictures, threads),
         }
         self._codec = codec
         self._gop_pictures = video.gop_pictures
@@ -69,7 +70,7 @@ class H264Encoder:
         return _taken(self._codec.encode(None))
 
 
-def _parameters(gop_pictures: int) -> str:
+def _parameters(gop_pictures: int, threads: int) -> str:
     wanted = {
         "keyint": gop_pictures,
         "min-keyint": gop_pictures,
@@ -78,7 +79,7 @@ def _parameters(gop_pictures: int) -> str:
         "bframes": 0,
         "repeat-headers": 1,
         "annexb": 1,
-        "threads": 2,
+        "threads": threads,
         "sliced-threads": 0,
         "ratetol": 0.1,
         "rc-lookahead": 0,

@@ -1,9 +1,9 @@
-"""Where the simulated sensor looks: a file that is replayed for ever, or a V4L2 device.
+"""What a sensor that is not there sees: a file that is replayed for ever, or a V4L2 device.
 
 Responsible for decoding, for the place in the file that an instant shows, and for fitting a picture into the frame.
-Refuses to know who asks. The drawn street is in ``scene``.
+Refuses to know who asks, and what time it is.
 
-Invariant: what a file shows at an instant of the world depends on that instant alone, so picture and sound of one file
+Invariant: what a file shows at an instant depends on that instant alone, so picture and sound of one file
 stay together however often either was stopped.
 """
 
@@ -20,8 +20,8 @@ from av.frame import Frame
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 
+from hal.canvas import Canvas, Plane
 from hal.errors import DeviceFault, HalUnavailable
-from hal.sim.canvas import Canvas, Plane
 
 _NS = 1_000_000_000
 
@@ -31,7 +31,7 @@ class PictureSource(ABC):
 
     @abstractmethod
     def aim(self, canvas: Canvas, at_ns: int) -> None:
-        """Look into ``canvas`` from ``at_ns`` (world time) on."""
+        """Look into ``canvas`` from ``at_ns`` (boot time) on."""
 
     @abstractmethod
     def look(self, at_ns: int, wall_ns: int, number: int) -> Plane:
@@ -78,7 +78,7 @@ def seek(container: InputContainer, offset_ns: int) -> None:
         return
 
 
-class _Fit:
+class Fit:
     """Scales a picture into a canvas, keeping its shape, with black beside it."""
 
     def __init__(self, canvas: Canvas) -> None:
@@ -101,7 +101,7 @@ class _Fit:
 
 
 class FileSource(PictureSource):
-    """A video file, from its beginning at world time 0, looped. ``HalUnavailable`` when it is no video."""
+    """A video file, from its beginning at instant 0, looped. ``HalUnavailable`` when it is no video."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -110,17 +110,17 @@ class FileSource(PictureSource):
         self._length_ns = (self._container.duration or 0) * 1000
         """Of one round; learnt at the end of the file where the container does not tell."""
         self._next: tuple[int, VideoFrame] | None = None
-        self._fit = _Fit(Canvas(32, 32))
+        self._fit = Fit(Canvas(32, 32))
         self._shown: Plane | None = None
         self._step_ns = self._seen_ns = 0
         self._frames = self._decode()
         if (first := next(self._frames, None)) is None:
             self._container.close()
             raise HalUnavailable(f"source {path!r} has no picture that decodes; give a video file that ffprobe reads")
-        self._shape = _shape(first[1])
+        self._shape = shape_of(first[1])
 
     def aim(self, canvas: Canvas, at_ns: int) -> None:
-        self._fit = _Fit(canvas)
+        self._fit = Fit(canvas)
         offset_ns = at_ns % self._length_ns if self._length_ns else 0
         self._began_ns = at_ns - offset_ns
         self._rewind(offset_ns)
@@ -146,7 +146,7 @@ class FileSource(PictureSource):
         self._container.close()
 
     def _following(self) -> tuple[int, VideoFrame]:
-        """The next picture and the world instant from which it is seen; begins again at the end of the file."""
+        """The next picture and the instant from which it is seen; begins again at the end of the file."""
         for _ in range(2):
             found = next(self._frames, None)
             if found is not None and not 0 < self._length_ns <= found[0]:
@@ -187,17 +187,17 @@ class DeviceSource(PictureSource):
     def __init__(self, path: str) -> None:
         self._path = path
         self._container = open_container(path, "video")
-        self._fit = _Fit(Canvas(32, 32))
+        self._fit = Fit(Canvas(32, 32))
 
     def aim(self, canvas: Canvas, at_ns: int) -> None:
-        self._fit = _Fit(canvas)
+        self._fit = Fit(canvas)
 
     def look(self, at_ns: int, wall_ns: int, number: int) -> Plane:
         try:
             frame = next(self._container.decode(video=0))
         except (av.FFmpegError, StopIteration) as error:
             raise DeviceFault(f"source {self._path!r} gives no picture any more") from error
-        return self._fit.put(frame, _shape(frame))
+        return self._fit.put(frame, shape_of(frame))
 
     def describe(self) -> str:
         return f"V4L2 device {self._path!r}"
@@ -206,7 +206,7 @@ class DeviceSource(PictureSource):
         self._container.close()
 
 
-def _shape(frame: VideoFrame) -> float:
+def shape_of(frame: VideoFrame) -> float:
     """Width over height as it is to be seen."""
     pixel = getattr(frame, "sample_aspect_ratio", None) or 1
     return float(frame.width * pixel / frame.height)

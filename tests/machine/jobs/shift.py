@@ -1,0 +1,45 @@
+"""A short shift: press, record, hold, dock; the cable pulled in mid-offload, twice; receipt, release."""
+
+from __future__ import annotations
+
+import time
+
+import guest
+
+SHORT_PULL_S = 1.5
+
+
+def run() -> None:
+    cable = guest.Cable()
+    station = guest.Station()
+    bench = guest.Bench()
+    time.sleep(3)
+    dark = bench.lamp()
+    lit_ms = bench.begin(6)
+    bench.end()
+    kept = guest.recordings()
+    guest.keep_card()
+    station.wait()
+    cable.plug()
+    cable.slow(1)
+    bench.contact.down()
+    sync = guest.Sync(bench.config)
+    before = cable.sent_bytes()
+    guest.wait("the first third of the offload", lambda: cable.sent_bytes() - before > 60_000)
+    cable.pull()
+    time.sleep(SHORT_PULL_S)
+    cable.plug()
+    guest.wait("the second third of the offload", lambda: cable.sent_bytes() - before > 150_000)
+    cable.pull()
+    station.lose_power()
+    station.start()
+    station.wait()
+    cable.plug()
+    said = sync.finish()
+    bench.recorder.wait("the receipt's leaf", lambda: guest.leaves("receipt"))
+    bench.recorder.wait("the release", lambda: guest.leaves("release"))
+    left = guest.recordings()
+    lamp = bench.lamp()
+    code = bench.recorder.stop()
+    station.stop()
+    guest.report(dark=dark, lit_ms=lit_ms, kept=kept, left=left, lamp=lamp, code=code, sync=said, leaves=guest.leaves())

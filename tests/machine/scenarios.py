@@ -1,0 +1,198 @@
+"""The recorder in a user-mode Linux machine, on hardware that the kernel itself simulates: nothing between it and real interfaces.
+
+Not collected by a plain run of the tests; ``make machine-test`` names this file. Each scenario boots a machine, runs one job of
+``jobs`` and reads what it reported; evidence is verified out here, as an agency would.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import machine
+import pytest
+
+sys.path.insert(0, str(machine.ROOT))
+
+from firmware.evidence.findings import Report, Verdict
+from firmware.evidence.verify import verify_device
+from hal.interfaces import KeyProtection
+from tools.provision import CameraOrder, make_agency, make_camera
+from tools.sources import DirectorySource, load_key, load_roots
+
+SERIAL = "T-1"
+CARD_BYTES = 256 << 20
+POLICY = {"width": "640", "height": "360", "fps": "15", "bitrate_bps": "250000", "seconds": "3", "enabled": "false"}
+"""What one simulated processor encodes in real time. No sound: the machine has no sound card."""
+DOCK = ("10.66.0.1", 7443)
+
+
+class Machine:
+    """A provisioned camera, a card and an agency in ``directory``; boots of it."""
+
+    def __init__(self, directory: Path, wall_times: list[tuple[str, float]]) -> None:
+        self.directory = directory
+        self._wall_times = wall_times
+        self.card = machine.make_disk(directory / "card.img", CARD_BYTES)
+
+    def boot(self, job: str, *, timeout_s: float = 150, cut_at: str = "") -> machine.Outcome:
+        outcome = machine.boot(self.directory, job, disks=(self.card,), timeout_s=timeout_s, cut_at=cut_at)
+        self._wall_times.append((job, outcome.seconds))
+        return outcome
+
+    def run(self, job: str) -> dict[str, Any]:
+        """Boot and insist that the job came to its end."""
+        outcome = self.boot(job)
+        logs = "".join(f"\n--- {path.name}\n{path.read_text()}" for path in sorted(self.directory.glob("*.log")))
+        assert outcome.code == 0, outcome.explain() + logs
+        return outcome.result
+
+    def verify(self, directory: Path) -> Report:
+        key = load_key(self.directory / "agency-keys/agency.key", None)
+        return verify_device(DirectorySource(directory), load_roots(self.directory / "agency-keys/root.crt"), key)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernel_and_root() -> None:
+    """Found or built before the first scenario's clock starts."""
+    machine.require()
+    machine.kernel()
+    machine.nspawn.root()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, wall_times: list[tuple[str, float]]) -> Machine:
+    text = (machine.ROOT / "firmware/policy/profiles/default.toml").read_text()
+    for name, value in POLICY.items():
+        text, count = re.subn(rf"(?m)^{name} = \S+", f"{name} = {value}", text)
+        assert count == 1, name
+    (tmp_path / "policy.toml").write_text(text)
+    agency = make_agency(tmp_path / "agency-keys", "Test Agency", DOCK[0])
+    order = CameraOrder(SERIAL, "oathcam", "", str(tmp_path / "policy.toml"), "machine", KeyProtection.FILE, *DOCK)
+    make_camera(tmp_path / "camera", agency, order)
+    # A dock has its own identity and the agency's certificates; no other key of the agency.
+    shutil.copytree(tmp_path / "agency-keys/dock", tmp_path / "agency/dock")
+    for name in ("root.crt", "device-ca.crt", "dock-ca.crt"):
+        shutil.copy(tmp_path / "agency-keys" / name, tmp_path / "agency")
+    return Machine(tmp_path, wall_times)
+
+
+def of_kind(found: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [leaf for leaf in found["leaves"] if leaf["type"] == kind]
+
+
+def pictures_per_recording(found: dict[str, Any]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for leaf in of_kind(found, "fragment"):
+        totals[leaf["recording"]] = totals.get(leaf["recording"], 0) + leaf["pictures"]
+    return totals
+
+
+def test_hands(bench: Machine) -> None:
+    """gpio-sim under gpiozero's real lgpio factory: the chip is found by its label, the buttons ask for pull-ups, a press is a press
+    and a release, a bouncing press is one press, a hold is as long as it was; the lamp's line is what the lamp was told
+    (BWC-POL-01, BWC-POL-02, BWC-POL-13)."""
+    found = bench.run("hands")
+    assert found["chip"] == "gpiochip1"
+    assert found["pull"] == "pull-up"
+    for action, shortest, longest in (("press", 0.15, 0.3), ("bounce", 0.15, 0.35), ("hold", 3.1, 3.4)):
+        (down, _), (up, after) = found["heard"][action]
+        assert (down, up) == (True, False), action
+        assert shortest < after < longest, (action, after)
+    assert found["held"] is True
+    assert 0 <= found["latency_s"] < 0.1
+    assert found["lamps"] == [["red", 1, "red"], ["off", 0, "off"], ["red", 1, "red"]]
+
+
+def test_shift(bench: Machine) -> None:
+    """Pressed on a real GPIO line, recorded from a real V4L2 camera onto real ext4, offloaded over a real USB cable that is pulled
+    twice (once the dock loses power with it), receipted, released; what the dock holds is authentic
+    (BWC-POL-01, BWC-POL-02, BWC-POL-08, BWC-POL-13, BWC-POL-23, BWC-POL-41, BWC-POL-42)."""
+    found = bench.run("shift")
+    assert (found["dark"], found["lamp"], found["code"]) == (0, 0, 0)
+    assert found["lit_ms"] < 1500
+    (recording,) = found["kept"]
+    assert found["left"] == []
+    (begin,), (end,) = of_kind(found, "begin"), of_kind(found, "end")
+    assert (begin["cause"], end["cause"]) == ("button", "button")
+    first = of_kind(found, "fragment")[0]
+    # What was before the press is in it: the pre-event rule on a camera that nobody stepped.
+    assert begin["boottime_us"] - first["start_us"] > 1_500_000
+    assert found["sync"]["complete"] is True
+    assert found["sync"]["cuts"] >= 1
+    assert [leaf["recording"] for leaf in of_kind(found, "release")] == [recording]
+    report = bench.verify(bench.directory / "store" / SERIAL)
+    assert report.verdict is Verdict.AUTHENTIC, report.as_dict()
+    assert [one.recording for one in report.recordings] == [recording]
+
+
+def test_serial_cable(bench: Machine) -> None:
+    """The serial port of the cable, real gadget and real host driver under real pyserial: text both ways; a pulled cable is an error
+    on the dock's end within its time-out; plugged again, text both ways (BWC-POL-41)."""
+    found = bench.run("serial_cable")
+    assert found["first"] == found["second"] == ["hello from the camera", "hello from the dock"]
+    assert found["pulled"] == "SerialException"
+    assert found["noticed_s"] < 2.5
+
+
+def test_camera_lost_and_back(bench: Machine) -> None:
+    """A camera that disconnects, and one whose stream breaks, in mid-recording: in the ledger at once, recording again by itself,
+    every recording authentic (BWC-POL-05, BWC-POL-47)."""
+    found = bench.run("camera_faults")
+    assert [leaf["port"] for leaf in of_kind(found, "fault")] == ["camera", "camera"]
+    assert all(each["fault_s"] < 2 for each in found["times"].values()), found["times"]
+    assert [leaf["cause"] for leaf in of_kind(found, "end")] == ["fault", "fault", "button"]
+    assert [leaf["cause"] for leaf in of_kind(found, "begin")] == ["button", "recovery", "recovery"]
+    assert len([leaf for leaf in of_kind(found, "gap") if leaf["cause"] != "boot"]) >= 2
+    report = bench.verify(bench.directory / "card")
+    assert report.verdict is Verdict.AUTHENTIC, report.as_dict()
+    assert len(report.recordings) == 3
+
+
+@pytest.mark.parametrize(("job", "mark"), [("cut", "recording"), ("hang", "")])
+def test_machine_ends_in_mid_recording(bench: Machine, job: str, mark: str) -> None:
+    """The power is cut, or the recorder hangs until the kernel's watchdog restarts the machine: the next boot closes the recording,
+    nothing that was promised is missing, and the camera records again (BWC-POL-28, BWC-POL-47)."""
+    outcome = bench.boot(job, cut_at=mark)
+    assert outcome.code is None, outcome.explain()
+    assert outcome.result, outcome.explain()
+    promised = outcome.result["promised"]
+    assert len(promised) >= 5
+    if job == "hang":
+        assert (bench.directory / "hung").exists()
+        assert outcome.result["meanwhile"] >= 4
+        assert "softdog: Initiating system reboot" in outcome.console
+    found = bench.run("recover")
+    assert [leaf["previous"] for leaf in of_kind(found, "boot")] == ["first", "power-loss"]
+    assert len(of_kind(found, "end")) == 2
+    assert set(promised) <= {leaf["sealed"] for leaf in of_kind(found, "fragment")}
+    report = bench.verify(bench.directory / "card")
+    assert report.verdict is Verdict.AUTHENTIC, report.as_dict()
+    assert len(report.recordings) == 2
+
+
+def test_dead_card(bench: Machine) -> None:
+    """A card that refuses every write is shown within seconds, and nothing is promised from then on; the recorder lives. At the next
+    boot, on a card that works, everything promised is there and the evidence is authentic (BWC-POL-23, BWC-POL-28, BWC-POL-47)."""
+    found = bench.run("dead_card")
+    assert found["dark_s"] < 4
+    assert found["alive"] is True
+    assert found["later"] == found["promised"]
+    after = bench.run("recover")
+    assert set(found["promised"]) <= {leaf["sealed"] for leaf in of_kind(after, "fragment")}
+    report = bench.verify(bench.directory / "card")
+    assert report.verdict is Verdict.AUTHENTIC, report.as_dict()
+
+
+def test_bad_sector(bench: Machine) -> None:
+    """A sector of one recording cannot be read any more: it stays on the camera, and the other recording goes to the dock all the same
+    (BWC-POL-23, BWC-POL-42)."""
+    found = bench.run("bad_sector")
+    assert found["read"] == "Input/output error"
+    outcomes = {one["recording"]: one["outcome"] for one in found["sync"].get("recordings", [])}
+    assert outcomes.get(found["good"]) == "receipted", found
+    assert outcomes.get(found["bad"]) != "receipted"
+    assert found["bad"] in found["left"]
