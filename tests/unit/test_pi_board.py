@@ -71,3 +71,41 @@ def test_nothing_is_guessed(tmp_path: Path, named, revision, cpuinfo, said: str)
     """Absent, contradictory or unknown: each is an error that says which."""
     with pytest.raises(HalUnavailable, match=said):
         detect_board(named, proc_with(tmp_path, revision, cpuinfo))
+
+
+def notes_tables() -> list[dict[str, tuple[str, ...]]]:
+    """The tables of hardware-notes.md: first cell to the others."""
+    text = (Path(__file__).resolve().parents[2] / "hardware-notes.md").read_text(encoding="utf-8")
+    tables: list[dict[str, tuple[str, ...]]] = [{}]
+    for line in text.splitlines():
+        if line.startswith("| "):
+            first, *others = (cell.strip() for cell in line.strip("|").split("|"))
+            tables[-1][first] = tuple(others)
+        elif tables[-1]:
+            tables.append({})
+    return tables
+
+
+def test_the_notes_print_the_pins_of_the_code() -> None:
+    """What a technician wires is what the program drives."""
+    table = next(one for one in notes_tables() if "signal" in one)
+    zero, carrier = (dict(build.pins.numbered()) for build in (BUILDS["zero2w"], BUILDS["cm4-carrier"]))
+    wired = {name: cells for name, cells in table.items() if name not in ("signal", "---")}
+    assert wired.keys() == carrier.keys()
+    assert {name: cells[0] for name, cells in wired.items()} == {name: str(zero.get(name, "-")) for name in wired}
+    assert {name: cells[1] for name, cells in wired.items()} == {name: str(carrier[name]) for name in wired}
+
+
+def test_the_notes_print_the_boards_of_the_code() -> None:
+    table = next(one for one in notes_tables() if "board" in one)
+    for name, board in BOARDS.items():
+        title, encoder, profile, chip, secure, low_voltage = table[name]
+        assert (title, encoder, profile, chip) == (board.title, board.encoder.value, board.profile, board.chip_label)
+        assert (secure == "yes", low_voltage == "yes") == (board.secure_boot, board.low_voltage_detect)
+
+
+def test_every_known_fault_says_how_it_is_known() -> None:
+    table = next(one for one in notes_tables() if "fact" in one)
+    marks = [cells[0] for name, cells in table.items() if name not in ("fact", "---")]
+    assert marks
+    assert all(mark.split()[0] in ("cited", "measured", "memory", "design") for mark in marks)
