@@ -36,7 +36,7 @@ class Tick:
 def video_format(policy: Policy) -> VideoFormat:
     """What the policy asks of the camera."""
     video = policy.video
-    return VideoFormat(video.width, video.height, video.fps, video.bitrate_bps, video.fps * video.gop_seconds)
+    return VideoFormat(video.width, video.height, video.fps, video.bitrate_bps, video.fps * video.gop_seconds, video.stamp)
 
 
 class Devices:

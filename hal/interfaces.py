@@ -15,55 +15,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from hal.errors import HalError
-
-
-class ClockTrust(Enum):
-    """How far the wall clock may be believed (BWC-POL-26, BWC-POL-27)."""
-
-    UNSET = "unset"
-    """Never set since power came on: wall time is meaningless."""
-    RTC = "rtc"
-    """From a battery-backed clock; error unknown but bounded by its drift since the last synchronisation."""
-    SYNCED = "synced"
-    """Disciplined since boot by a dock, GNSS or NTP; ``uncertainty_ns`` holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClockReading:
-    """Boot time and wall time read together.
-
-    ``boottime_ns`` never steps and counts suspend (CLOCK_BOOTTIME). ``wall_ns`` is nanoseconds since 1970-01-01 UTC.
-    """
-
-    boottime_ns: int
-    wall_ns: int
-    trust: ClockTrust
-    uncertainty_ns: int = 0
-
-
-class Timer(ABC):
-    """A pending call; :meth:`cancel` is idempotent and safe after the call was made."""
-
-    @abstractmethod
-    def cancel(self) -> None: ...
-
-
-class Clock(ABC):
-    """Boot time, wall time and timers."""
-
-    @abstractmethod
-    def now(self) -> ClockReading: ...
-
-    @abstractmethod
-    def call_at(self, boottime_ns: int, callback: Callable[[], None]) -> Timer:
-        """Call ``callback`` once, at or soon after ``boottime_ns`` (at once if that has passed)."""
-
-    @abstractmethod
-    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> None:
-        """Step the wall clock. The caller has recorded the offset first (BWC-POL-26)."""
+from hal.ports_media import AudioFormat as AudioFormat
+from hal.ports_media import AudioFrame as AudioFrame
+from hal.ports_media import AudioSink as AudioSink
+from hal.ports_media import Camera as Camera
+from hal.ports_media import CameraProgress as CameraProgress
+from hal.ports_media import CameraSink as CameraSink
+from hal.ports_media import LumaPicture as LumaPicture
+from hal.ports_media import Microphone as Microphone
+from hal.ports_media import Picture as Picture
+from hal.ports_media import VideoFormat as VideoFormat
+from hal.ports_time import Clock as Clock
+from hal.ports_time import ClockReading as ClockReading
+from hal.ports_time import ClockTrust as ClockTrust
+from hal.ports_time import Timer as Timer
 
 
 class Inbox(ABC):
@@ -99,97 +67,6 @@ class Worker(ABC):
     @abstractmethod
     def close(self) -> None:
         """Run what is queued, then end the thread. Idempotent."""
-
-
-@dataclass(frozen=True, slots=True)
-class VideoFormat:
-    """What the camera is asked to deliver. ``gop_pictures`` is the distance of IDR pictures."""
-
-    width: int = 1280
-    height: int = 720
-    fps: int = 30
-    bitrate_bps: int = 4_000_000
-    gop_pictures: int = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One H.264 access unit in decoding order, Annex B, as the encoder made it.
-
-    Every IDR picture carries SPS and PPS in the same access unit. No B-pictures: decoding order is display order.
-    ``captured`` is the instant of exposure, not of encoding.
-    """
-
-    data: bytes
-    keyframe: bool
-    captured: ClockReading
-
-
-class CameraSink(Protocol):
-    """Where a camera delivers. Called from any thread; never blocks, never raises."""
-
-    def picture(self, picture: Picture) -> None: ...
-
-    def camera_fault(self, reason: str) -> None: ...
-
-
-class Camera(ABC):
-    """Sensor and H.264 encoder as one device."""
-
-    @abstractmethod
-    def start(self, video: VideoFormat, sink: CameraSink) -> None:
-        """Start delivering. The first picture is an IDR. Raises ``DeviceFault`` or ``HalUnavailable``."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """Stop delivering; after it returns the sink is not called again. Idempotent."""
-
-    @abstractmethod
-    def set_bitrate(self, bitrate_bps: int) -> None:
-        """Change the bitrate while running (heat, BWC-POL-48)."""
-
-    @abstractmethod
-    def describe(self) -> Mapping[str, str]:
-        """Sensor, encoder and profile, for the journal and the boot leaf."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudioFormat:
-    """AAC-LC as delivered. ``codec_config`` is the AudioSpecificConfig (ISO/IEC 14496-3)."""
-
-    sample_rate: int
-    channels: int
-    codec_config: bytes
-    frame_samples: int = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class AudioFrame:
-    """One raw AAC access unit (no ADTS header); ``captured`` is the instant of its first sample."""
-
-    data: bytes
-    captured: ClockReading
-
-
-class AudioSink(Protocol):
-    """Where a microphone delivers. Called from any thread; never blocks, never raises."""
-
-    def audio(self, frame: AudioFrame) -> None: ...
-
-    def microphone_fault(self, reason: str) -> None: ...
-
-
-class Microphone(ABC):
-    """Microphone and AAC encoder as one device. Between ``stop`` and ``start`` nothing is captured (BWC-POL-17)."""
-
-    @abstractmethod
-    def format(self) -> AudioFormat: ...
-
-    @abstractmethod
-    def start(self, sink: AudioSink) -> None: ...
-
-    @abstractmethod
-    def stop(self) -> None: ...
 
 
 class ButtonName(Enum):
@@ -374,12 +251,16 @@ class Volume(ABC):
 
 @dataclass(frozen=True, slots=True)
 class PowerState:
-    """``percent`` 0–100; ``millivolts`` of the cell; ``celsius`` of the board."""
+    """``percent`` 0–100; ``millivolts`` of the cell; ``celsius`` of the board. The flags are the board's own, as of now."""
 
     percent: int
     millivolts: int
     charging: bool
     celsius: int = 25
+    low_voltage: bool = False
+    """The supply is below what the board needs."""
+    throttled: bool = False
+    """The board has lowered its clock, for heat or for low voltage."""
 
 
 class Power(ABC):
@@ -388,7 +269,7 @@ class Power(ABC):
 
     @abstractmethod
     def subscribe(self, callback: Callable[[PowerState], None]) -> None:
-        """Called on a change of a percent, of charging, or of 2 °C."""
+        """Called on a change of a percent, of charging, of a flag, or of 2 °C."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class Video:
     fps: int = _rule(30, "BWC-POL-25", "pictures per second", low=5, high=60)
     bitrate_bps: int = _rule(4_000_000, "BWC-POL-25", "video bit rate in bits per second", low=250_000, high=25_000_000)
     gop_seconds: int = _rule(1, "BWC-POL-28", "seconds per closed GOP: what a power cut may cost at most", low=1, high=1)
+    stamp: bool = _rule(False, "BWC-POL-26", "whether the time is burnt into the picture; it is in the stream in any case")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from dataclasses import replace
 from hal.canvas import Canvas
 from hal.errors import DeviceFault, HalError
 from hal.footage import PictureSource
-from hal.interfaces import Camera, CameraSink, Picture, VideoFormat
+from hal.interfaces import Camera, CameraProgress, CameraSink, LumaPicture, Picture, VideoFormat
+from hal.luma import Stamp, shrink
 from hal.sim.timeline import MS, SECOND, Event
 from hal.sim.world import Life
 from hal.x264 import Encoded, H264Encoder
@@ -41,6 +42,9 @@ class _Take:
         self._next = 0
         self._pending: set[int] = set()
         self._ready: dict[int, Encoded] = {}
+        self._stamp = Stamp(video.height) if video.stamp else None
+        self.sensor_ns = self.encoder_ns = 0
+        self.small: LumaPicture | None = None
         source.aim(Canvas(video.width, video.height), self._began_ns)
 
     def instant(self, number: int) -> int:
@@ -60,6 +64,10 @@ class _Take:
                 self._expose()
         return self._ready.pop(number, None)
 
+    def restart_encoder(self) -> None:
+        """The next picture is taken by another encoder, so it is an IDR."""
+        self._flush()
+
     def set_bitrate(self, bitrate_bps: int) -> None:
         """From the next IDR on, by another encoder: PyAV does not reconfigure a running x264 (measured)."""
         self._video = replace(self._video, bitrate_bps=bitrate_bps)
@@ -70,7 +78,14 @@ class _Take:
         world = self._life.world
         if world.camera.swallows(at_ns) or (world.realtime and world.now_ns - at_ns > _LATE_NS):
             return
-        seen = self._dark.planes if world.lens_covered else self._source.look(at_ns, self._life.reading(at_ns).wall_ns, number)
+        captured = self._life.reading(at_ns)
+        seen = self._dark.planes if world.lens_covered else self._source.look(at_ns, captured.wall_ns, number)
+        luma = seen[: self._video.height]
+        if self._stamp is not None:
+            self._stamp.burn(luma, captured)
+        if number % self._video.fps == 0:
+            self.small = shrink(luma, captured)
+        self.sensor_ns = captured.boottime_ns
         if self._encoder is not None and self._encoder.at_gop_end and self._encoder.bitrate_bps != self._video.bitrate_bps:
             self._flush()
         if self._encoder is None:
@@ -127,6 +142,18 @@ class SimCamera(Camera):
         if self._take is not None:
             self._take.set_bitrate(bitrate_bps)
 
+    def restart_encoder(self) -> None:
+        self._life.check()
+        if self._take is not None:
+            self._take.restart_encoder()
+
+    def progress(self) -> CameraProgress:
+        take = self._take
+        return CameraProgress() if take is None else CameraProgress(False, take.sensor_ns, take.encoder_ns)
+
+    def low_resolution(self) -> LumaPicture | None:
+        return None if self._take is None else self._take.small
+
     def describe(self) -> Mapping[str, str]:
         return {"sensor": f"simulated: {self._source.describe()}", "encoder": "libx264", "profile": "High"}
 
@@ -152,4 +179,6 @@ class SimCamera(Camera):
             return
         self._schedule(take, number + 1, sink)
         if encoded is not None:
-            sink.picture(Picture(encoded.data, encoded.keyframe, self._life.reading(take.instant(number))))
+            captured = self._life.reading(take.instant(number))
+            take.encoder_ns = captured.boottime_ns
+            sink.picture(Picture(encoded.data, encoded.keyframe, captured))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -147,6 +148,74 @@ def test_bitrate_is_kept_and_changes_while_running(rig: MediaRig) -> None:
     assert after < 250_000
     assert len(decoded(heard.pictures)) == len(heard.pictures)
     assert [index for index, picture in enumerate(heard.pictures) if picture.keyframe] == list(range(0, len(heard.pictures), 15))
+
+
+def test_progress_follows_sensor_and_encoder(rig: MediaRig) -> None:
+    """BWC-POL-47: what a supervisor goes by is the pictures' own times."""
+    assert rig.camera.progress().encoder_ns == 0
+    pictures = film(rig, 0)
+    heard = Heard()
+    begin = rig.now().boottime_ns
+    rig.camera.start(SMALL, heard)
+    rig.pass_time(1)
+    progress = rig.camera.progress()
+    rig.camera.stop()
+    assert pictures == [] or pictures[0].keyframe
+    assert not progress.starting
+    assert begin <= heard.pictures[0].captured.boottime_ns <= progress.encoder_ns <= progress.sensor_ns
+    assert rig.now().boottime_ns - progress.encoder_ns < SECOND // 2
+
+
+def test_a_new_encoder_begins_with_an_idr_and_loses_little(rig: MediaRig) -> None:
+    """BWC-POL-47: an encoder that stalled is replaced while the sensor goes on."""
+    heard = Heard()
+    rig.camera.start(SMALL, heard)
+    rig.pass_time(1.4)
+    before = len(heard.pictures)
+    rig.camera.restart_encoder()
+    rig.pass_time(1.4)
+    rig.camera.stop()
+    after = heard.pictures[before:]
+    first = next(index for index, picture in enumerate(after) if picture.keyframe)
+    assert first <= 3
+    assert len(decoded(after[first:])) == len(after) - first
+    assert len(after) - first >= SMALL.fps * 0.8
+    assert heard.faults == []
+
+
+def test_a_small_picture_comes_along(rig: MediaRig) -> None:
+    """For judging the lens: grey, small, fresh, and of what the big one shows."""
+    assert rig.camera.low_resolution() is None
+    heard = Heard()
+    rig.camera.start(SMALL, heard)
+    rig.pass_time(1.5)
+    small = rig.camera.low_resolution()
+    now = rig.now().boottime_ns
+    rig.camera.stop()
+    assert small is not None
+    assert len(small.data) == small.width * small.height
+    assert 120 <= small.width <= 320
+    assert abs(small.width / small.height - SMALL.width / SMALL.height) < 0.1
+    assert now - small.captured.boottime_ns < 2 * SECOND
+    big = min(heard.pictures, key=lambda picture: abs(picture.captured.boottime_ns - small.captured.boottime_ns))
+    at = heard.pictures.index(big)
+    shown = decoded(heard.pictures[: at + 1])[-1].to_ndarray(format="gray")
+    grey = np.frombuffer(small.data, np.uint8).reshape(small.height, small.width)
+    assert abs(float(shown.mean()) - float(grey.mean())) < 12
+    assert float(grey.std()) > 2
+
+
+def test_a_stamp_is_burnt_in_only_when_asked_for(rig: MediaRig) -> None:
+    """Off by default: the time is in the stream already."""
+    corners = []
+    for stamped in (False, True):
+        pictures = film(rig, 0.8, replace(SMALL, stamp=stamped))
+        corners.append(decoded(pictures)[-1].to_ndarray(format="gray")[-14:, :60].astype(int))
+    bright = [(corner > 180).mean() for corner in corners]
+    dark = [(corner < 40).mean() for corner in corners]
+    assert bright[1] > 0.04
+    assert dark[1] > 0.3
+    assert np.abs(corners[0] - corners[1]).mean() > 20
 
 
 def test_camera_refuses_what_it_cannot_deliver(rig: MediaRig) -> None:

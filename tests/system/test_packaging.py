@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import subprocess
@@ -94,18 +95,22 @@ def test_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     assert "verify" in done.stdout
 
 
-def test_lock_pins_every_requirement_with_hashes() -> None:
-    """Run-time and test requirements and the build back-end, each pinned, each with a hash."""
-    lock = (ROOT / "requirements.lock").read_text()
-    entries = re.findall(r"^([A-Za-z0-9._-]+)==\S+ \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", lock, re.MULTILINE)
-    assert sum(len(hashes.splitlines()) + 1 for _name, hashes in entries) == len(lock.splitlines())
+LOCKS = ("requirements.lock", "requirements-source.lock")
+
+
+def test_locks_pin_every_requirement_with_hashes() -> None:
+    """Run-time, back-end and test requirements and the build back-end, each pinned once, each with a hash."""
+    pinned: list[str] = []
+    for name in LOCKS:
+        lock = (ROOT / name).read_text()
+        entries = re.findall(r"^([A-Za-z0-9._-]+)==\S+ \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", lock, re.MULTILINE)
+        assert sum(len(hashes.splitlines()) + 1 for _name, hashes in entries) == len(lock.splitlines())
+        pinned += [normal(entry) for entry, _hashes in entries]
+    assert len(pinned) == len(set(pinned))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [
-        *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["test"],
-        *project["build-system"]["requires"],
-    ]
-    assert {normal(name) for name in wanted} <= {normal(name) for name, _hashes in entries}
+    extras = project["project"]["optional-dependencies"].values()
+    wanted = [*project["project"]["dependencies"], *itertools.chain(*extras), *project["build-system"]["requires"]]
+    assert {normal(name) for name in wanted} - {"oathcam"} <= set(pinned)
 
 
 def bootstrap(*arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
