@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,13 @@ def boot(world: World, config: Mapping[str, Any]) -> Hal:
     """Begin a life: boot time is ``START_UP_NS`` now. Raises ``HalError`` while another life of this world is on."""
     settings = parse_config(config)
     source = _open_source(settings.source, world.seed)
-    life = world.power_on()
-    try:
-        return _open_ports(world, life, settings, source)
-    except BaseException:
-        source.close()
-        life.end()
-        raise
+    with ExitStack() as on_failure:
+        on_failure.callback(source.close)
+        life = world.power_on()
+        on_failure.callback(life.end)
+        hal = _open_ports(world, life, settings, source)
+        on_failure.pop_all()
+    return hal
 
 
 def _open_ports(world: World, life: Life, settings: SimConfig, source: PictureSource) -> Hal:

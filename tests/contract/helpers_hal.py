@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pi_bench
+
 from hal.file_key_store import FileKeyStore
 from hal.interfaces import (
     AudioFrame,
@@ -21,6 +23,7 @@ from hal.interfaces import (
     Camera,
     Clock,
     ClockReading,
+    ClockTrust,
     DockLink,
     Entropy,
     Hal,
@@ -37,6 +40,7 @@ from hal.interfaces import (
     Watchdog,
     Worker,
 )
+from hal.pi.board import BOARDS
 from hal.posix import DirectoryVolume, PosixClock, QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker
 from hal.sim.boot import boot
 from hal.sim.timeline import SECOND
@@ -217,6 +221,42 @@ def _sim_watchdog(tmp_path: Path, address: str) -> Iterator[Watchdog]:
             os.environ["NOTIFY_SOCKET"] = before
 
 
+# --- Pi, on the bench -----------------------------------------------------------------------------------------------
+
+
+def _wait(seconds: float) -> None:
+    """Real time, for devices that live in it."""
+    threading.Event().wait(seconds)
+
+
+@contextmanager
+def _pi_media(open_camera: Callable[[PosixClock], Camera]) -> Iterator[MediaRig]:
+    """Real picamera2 on the fake libcamera of ``tests/pibench``."""
+    clock = PosixClock(ClockTrust.RTC)
+    with pi_bench.loaded():
+        camera = open_camera(clock)
+        try:
+            yield MediaRig(camera, None, clock.now, _wait)
+        finally:
+            camera.close()
+            clock.close()
+
+
+def _pi_camera(board: str) -> Callable[[PosixClock], Camera]:
+    def opened(clock: PosixClock) -> Camera:
+        from hal.pi.camera import PiCamera
+
+        return PiCamera(BOARDS[board], clock)
+
+    return opened
+
+
+def _pi_process(clock: PosixClock) -> Camera:
+    from hal.pi.process_camera import ProcessCamera
+
+    return ProcessCamera(BOARDS["zero2w"], clock)
+
+
 # --- POSIX ----------------------------------------------------------------------------------------------------------
 
 
@@ -281,5 +321,10 @@ WORKERS = {"sim": _sim_worker, "posix": _posix_worker}
 KEY_STORES = {"sim": _sim_keys, "file": _file_keys}
 ENTROPIES = {"sim": _sim_entropy, "posix": _system_entropy}
 WATCHDOGS = {"sim": _sim_watchdog, "posix": _posix_watchdog}
-MEDIA = {"sim": _sim_media}
+MEDIA = {
+    "sim": _sim_media,
+    "pi-v4l2": lambda _: _pi_media(_pi_camera("zero2w")),
+    "pi-libav": lambda _: _pi_media(_pi_camera("5")),
+    "pi-process": lambda _: _pi_media(_pi_process),
+}
 HANDS = {"sim": _sim_hands}

@@ -28,9 +28,21 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MediaRig]:
         yield opened
 
 
-def film(rig: MediaRig, seconds: float, video: VideoFormat = SMALL) -> list[Picture]:
+def started(rig: MediaRig, video: VideoFormat = SMALL) -> Heard:
+    """A camera that has delivered its first picture: a real one takes its time."""
     heard = Heard()
     rig.camera.start(video, heard)
+    for _ in range(1000):
+        if heard.pictures or heard.faults:
+            break
+        rig.pass_time(0.01)
+    assert heard.faults == []
+    assert heard.pictures
+    return heard
+
+
+def film(rig: MediaRig, seconds: float, video: VideoFormat = SMALL) -> list[Picture]:
+    heard = started(rig, video)
     rig.pass_time(seconds)
     rig.camera.stop()
     assert heard.faults == []
@@ -77,7 +89,7 @@ def test_every_idr_carries_its_parameter_sets_and_comes_on_the_beat(rig: MediaRi
 
 
 def test_pictures_decode_to_the_same_count_and_size(rig: MediaRig) -> None:
-    pictures = film(rig, 2)
+    pictures = film(rig, 2.2)
     frames = decoded(pictures)
     assert len(frames) == len(pictures) >= 2 * SMALL.fps
     assert {(frame.width, frame.height) for frame in frames} == {(SMALL.width, SMALL.height)}
@@ -115,12 +127,12 @@ def test_instants_rise_by_the_pictures_distance(rig: MediaRig) -> None:
     assert all(abs(step - SECOND / SMALL.fps) < SECOND / SMALL.fps / 4 for step in steps)
     assert begin.boottime_ns <= times[0]
     assert times[-1] <= rig.now().boottime_ns
-    assert {picture.captured.wall_ns - picture.captured.boottime_ns for picture in pictures} == {begin.wall_ns - begin.boottime_ns}
+    difference = begin.wall_ns - begin.boottime_ns
+    assert all(abs(picture.captured.wall_ns - picture.captured.boottime_ns - difference) < 1_000_000 for picture in pictures)
 
 
 def test_nothing_comes_after_stop_and_a_restart_begins_with_an_idr(rig: MediaRig) -> None:
-    heard = Heard()
-    rig.camera.start(SMALL, heard)
+    heard = started(rig)
     rig.pass_time(0.5)
     rig.camera.stop()
     rig.camera.stop()
@@ -136,8 +148,7 @@ def test_nothing_comes_after_stop_and_a_restart_begins_with_an_idr(rig: MediaRig
 def test_bitrate_is_kept_and_changes_while_running(rig: MediaRig) -> None:
     """BWC-POL-48: heat lowers the rate without a seam."""
     video = VideoFormat(width=320, height=180, fps=15, bitrate_bps=800_000, gop_pictures=15)
-    heard = Heard()
-    rig.camera.start(video, heard)
+    heard = started(rig, video)
     rig.pass_time(6)
     rig.camera.set_bitrate(150_000)
     rig.pass_time(6)
@@ -153,14 +164,11 @@ def test_bitrate_is_kept_and_changes_while_running(rig: MediaRig) -> None:
 def test_progress_follows_sensor_and_encoder(rig: MediaRig) -> None:
     """BWC-POL-47: what a supervisor goes by is the pictures' own times."""
     assert rig.camera.progress().encoder_ns == 0
-    pictures = film(rig, 0)
-    heard = Heard()
     begin = rig.now().boottime_ns
-    rig.camera.start(SMALL, heard)
+    heard = started(rig)
     rig.pass_time(1)
     progress = rig.camera.progress()
     rig.camera.stop()
-    assert pictures == [] or pictures[0].keyframe
     assert not progress.starting
     assert begin <= heard.pictures[0].captured.boottime_ns <= progress.encoder_ns <= progress.sensor_ns
     assert rig.now().boottime_ns - progress.encoder_ns < SECOND // 2
@@ -168,8 +176,7 @@ def test_progress_follows_sensor_and_encoder(rig: MediaRig) -> None:
 
 def test_a_new_encoder_begins_with_an_idr_and_loses_little(rig: MediaRig) -> None:
     """BWC-POL-47: an encoder that stalled is replaced while the sensor goes on."""
-    heard = Heard()
-    rig.camera.start(SMALL, heard)
+    heard = started(rig)
     rig.pass_time(1.4)
     before = len(heard.pictures)
     rig.camera.restart_encoder()
@@ -186,8 +193,7 @@ def test_a_new_encoder_begins_with_an_idr_and_loses_little(rig: MediaRig) -> Non
 def test_a_small_picture_comes_along(rig: MediaRig) -> None:
     """For judging the lens: grey, small, fresh, and of what the big one shows."""
     assert rig.camera.low_resolution() is None
-    heard = Heard()
-    rig.camera.start(SMALL, heard)
+    heard = started(rig)
     rig.pass_time(1.5)
     small = rig.camera.low_resolution()
     now = rig.now().boottime_ns

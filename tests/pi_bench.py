@@ -1,0 +1,49 @@
+"""The bench under the Pi's back-end: real picamera2, real gpiozero, and fakes of what only a Pi has (``pibench/fakes``).
+
+The fakes come first on the path: in this process through :func:`loaded`, in the capture process through PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FAKES = Path(__file__).resolve().parent / "pibench" / "fakes"
+LIBRARIES = ("picamera2", "videodev2", "gpiozero", "serial")
+
+
+def require() -> None:
+    """Skip, with the reason, where picamera2 could not be built; in CI its absence is a failure."""
+    missing = [name for name in LIBRARIES if find_spec(name) is None]
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"the Pi's libraries are missing in CI: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}; see what .ci/bootstrap said about requirements-source.lock")
+
+
+@contextmanager
+def loaded() -> Iterator[Any]:
+    """The fakes on the path of this process and of those that it starts; yields the hand on the bench, at rest."""
+    require()
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(FAKES)
+    if str(FAKES) not in sys.path:
+        sys.path.insert(0, str(FAKES))
+    import bench
+
+    bench.hand.reset()
+    try:
+        yield bench.hand
+    finally:
+        bench.hand.reset()
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before

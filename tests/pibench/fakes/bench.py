@@ -1,0 +1,144 @@
+"""The test's hand on the fake camera and codec: in this process as ``bench.hand``, in another one through a datagram socket.
+
+``OATHCAM_BENCH`` names the socket's path; a process that loads the fakes with it set listens there. ``OATHCAM_BENCH.json`` beside
+it, if it exists, is the hand's state at the start, for what is to outlive the process (a camera that is not plugged in).
+``OATHCAM_BENCH_FILM`` names a video that the sensor sees.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+
+class Film:
+    """A video file, looped, in the size and rate that the stream has: picture ``n`` is the file's ``n``-th."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._sizes: dict[tuple[int, int], list[np.ndarray]] = {}
+
+    def paint(self, luma: np.ndarray, chroma: np.ndarray, number: int) -> None:
+        height, width = luma.shape
+        pictures = self._sizes.get((width, height)) or self._load(width, height)
+        planes = pictures[number % len(pictures)]
+        luma[:] = planes[:height]
+        flat = planes[height:].reshape(-1)
+        half, stride = width // 2, chroma.shape[1]
+        for index in (0, 1):
+            plane = flat[index * half * (height // 2) : (index + 1) * half * (height // 2)].reshape(height // 2, half)
+            chroma.reshape(-1)[index * stride * (height // 2) :][: stride * (height // 2)].reshape(height // 2, stride)[:, :half] = plane
+
+    def _load(self, width: int, height: int) -> list[np.ndarray]:
+        """At most ten seconds, scaled once."""
+        with av.open(self._path) as container:
+            frames = (frame.reformat(width, height, "yuv420p").to_ndarray() for frame in container.decode(video=0))
+            self._sizes[width, height] = [frame for frame, _ in zip(frames, range(300), strict=False)]
+        return self._sizes[width, height]
+
+
+class Hand:
+    """What goes wrong. Plain attributes; the sensor's and the codec's threads read them."""
+
+    def __init__(self) -> None:
+        self.film: Film | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        self.absent = False
+        """No camera is found."""
+        self.fail_start = ""
+        """Starting the camera raises with this text."""
+        self.stall_until = 0.0
+        """The sensor gives nothing before this instant of the monotonic clock."""
+        self.skip_next = 0
+        """So many pictures are lost at the sensor."""
+        self.error_next = 0
+        """So many pictures come with status Error, which picamera2 drops without a word."""
+        self.codec_busy = False
+        """Opening the codec fails with EBUSY."""
+        self.codec_missing = False
+        """Opening the codec fails with ENOENT."""
+        self.codec_stalled = False
+        """The codec gives nothing back, to those who have it open now."""
+        self.codec_latency_s = 0.0
+        """What each picture takes in the codec beside encoding it."""
+        self.sink_raises = 0
+        """So many of the camera loop's calls raise, in whatever callback asks ``trip``."""
+        self.lost = self.delivered = 0
+        self.controls: dict[str, Any] = {}
+
+    def swallows_picture(self) -> bool:
+        if time.monotonic() < self.stall_until:
+            return True
+        if self.skip_next > 0:
+            self.skip_next -= 1
+            return True
+        return False
+
+    def takes_error(self) -> bool:
+        if self.error_next > 0:
+            self.error_next -= 1
+            return True
+        return False
+
+    def do(self, orders: dict[str, Any]) -> None:
+        """Set attributes; ``stall`` is in seconds from now."""
+        for name, value in orders.items():
+            if name == "stall":
+                self.stall_until = time.monotonic() + value
+            elif name == "crash":
+                os._exit(139)
+            else:
+                assert hasattr(self, name), name
+                setattr(self, name, value)
+
+
+hand = Hand()
+
+
+def _listen(path: Path) -> None:
+    begin = path.with_name(path.name + ".json")
+    if begin.exists():
+        hand.do(json.loads(begin.read_text()))
+    path.unlink(missing_ok=True)
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.bind(str(path))
+
+    def run() -> None:
+        while True:
+            hand.do(json.loads(receiver.recv(4096)))
+
+    threading.Thread(target=run, daemon=True, name="bench").start()
+
+
+class Remote:
+    """The hand in another process. ``keep`` also writes it down for processes that start later."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def do(self, *, keep: bool = False, **orders: Any) -> None:
+        state = self.path.with_name(self.path.name + ".json")
+        if keep:
+            before = json.loads(state.read_text()) if state.exists() else {}
+            state.write_text(json.dumps({**before, **orders}))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            try:
+                sender.sendto(json.dumps(orders).encode(), str(self.path))
+            except (ConnectionRefusedError, FileNotFoundError):
+                assert keep, "nobody listens"
+
+
+if os.environ.get("OATHCAM_BENCH"):
+    _listen(Path(os.environ["OATHCAM_BENCH"]))
+if os.environ.get("OATHCAM_BENCH_FILM"):
+    hand.film = Film(os.environ["OATHCAM_BENCH_FILM"])
