@@ -38,7 +38,7 @@ def run(config: DeviceConfig) -> int:
             daemon.close()
     finally:
         hal.close()
-    return 0
+    return daemon.exit_code
 
 
 def sync(config: DeviceConfig, host: str, port: int) -> int:
@@ -49,7 +49,8 @@ def sync(config: DeviceConfig, host: str, port: int) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Console script. Exit codes: 0 done, 1 refused or failed, 2 usage, 3 something needed is not there."""
+    """Console script. Exit codes: 0 done, 1 refused or failed, 2 usage, 3 something needed is not there; 70 and 75 ask the service
+    manager for another process or another boot (``firmware.machine.supervision``)."""
     parser = argparse.ArgumentParser(prog="oathcamd", description="The Oathcam recorder and its dock-sync process.")
     parser.add_argument("command", nargs="?", choices=("run", "sync"), default="run")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="configuration file (default: %(default)s)")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 from firmware.capture import Intake
 from firmware.config import DeviceConfig
@@ -20,6 +22,7 @@ from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext, load_certificates, open_context
 from firmware.machine.indicators import CUES, CueName, View, lamps
 from firmware.machine.states import State
+from firmware.machine.supervision import START_NS
 from firmware.policy.load import parse_policy
 from firmware.policy.minisign import parse_public_key, parse_signature, verify_minisign
 from firmware.policy.model import Policy
@@ -29,6 +32,7 @@ from firmware.shellclock import read_clock
 from firmware.storage import durable
 from firmware.storage.ledger_file import LEDGER, Draft
 from firmware.storage.vault import Vault
+from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
 from hal.errors import HalError
 from hal.interfaces import Colour, Cue, Hal, Lamp, LampName, Volume
@@ -60,6 +64,8 @@ def _read_text(path: Path) -> str:
 def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     """Bring the camera up. Raises UsageError for what provisioning got wrong; device faults become events instead."""
     policy, policy_sha256 = load_policy(config)
+    card = WatchedVolume(hal.volume, hal.clock)
+    hal = replace(hal, volume=card)
     intake = Intake(hal.inbox)
     try:
         hal.camera.start(video_format(policy), intake)
@@ -69,10 +75,17 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     boot_number = hal.key_store.counter_increment()
     context = open_context(config, hal, policy, policy_sha256, boot_number)
     custodian, previous = _open_evidence(hal, config, context, policy, now)
-    daemon = Daemon(hal, context, policy, custodian, intake, config.officer)
-    down_ns = None if previous.down_us is None else previous.down_us * 1000
-    daemon.begin(previous.how, 0 if previous.how == "first" else down_ns)
+    daemon = Daemon(hal, context, policy, custodian, intake, card, config.officer, previous)
+    _await_camera(hal)
+    daemon.begin()
     return daemon
+
+
+def _await_camera(hal: Hal) -> None:
+    """READY is said when the camera runs, or has had its time: the ledger was read meanwhile."""
+    pause, end_ns = Event(), hal.clock.now().boottime_ns + START_NS
+    while hal.camera.progress().starting and hal.clock.now().boottime_ns < end_ns:
+        pause.wait(0.02)
 
 
 def _open_evidence(hal: Hal, config: DeviceConfig, context: RecordingContext, policy: Policy, now: Timestamp) -> tuple[Custodian, Previous]:

@@ -25,18 +25,22 @@ from firmware.custodian import (
     StorageTrouble,
     StorageWorks,
 )
-from firmware.devices import Devices, Tick, TimerFired
+from firmware.devices import Devices, Look, Tick, TimerFired
 from firmware.evidence.manifest import Video
 from firmware.identity import RecordingContext
 from firmware.machine import effects as fx
 from firmware.machine import events as ev
 from firmware.machine.health import minutes_left
 from firmware.machine.machine import Model, initial, step
-from firmware.machine.states import Button, Cause, Port, Previous, State
+from firmware.machine.states import Button, Cause, Port, State
+from firmware.machine.states import Previous as HowEnded
+from firmware.machine.supervision import CARD_SLOW_NS, WRITER_STUCK_NS, CameraWatch, Step, look
 from firmware.policy.model import Policy
 from firmware.recorder import BeginOrder, Promise
+from firmware.recovery import Previous
 from firmware.shellclock import stamp
 from firmware.storage.vault import recording_id
+from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
 from hal.errors import HalError
 from hal.interfaces import (
@@ -52,10 +56,8 @@ log = logging.getLogger("oathcamd")
 
 TROUBLE_NS = 1_000_000_000
 """A volume that refuses writes for this long is at fault."""
-WRITER_STUCK_NS = 10_000_000_000
-"""A card may stall for seconds; a writer that does not even fail for this long is stuck, and the watchdog's business."""
-STALL_NS = 1_500_000_000
-"""No picture for this long is a camera fault (camera-notes §2.5: warn at 1.5 s)."""
+EXIT_RESTART, EXIT_REBOOT = 70, 75
+"""What the service manager is told by the supervisor's last two steps (oathcamd.service; EX_SOFTWARE and EX_TEMPFAIL of sysexits.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,17 @@ class ShutdownAsked:
 class Daemon:
     """One run of the camera, from an opened HAL to a clean end. Everything but the sinks is called from one thread."""
 
-    def __init__(self, hal: Hal, context: RecordingContext, policy: Policy, custodian: Custodian, intake: Intake, officer: str) -> None:
+    def __init__(
+        self,
+        hal: Hal,
+        context: RecordingContext,
+        policy: Policy,
+        custodian: Custodian,
+        intake: Intake,
+        card: WatchedVolume,
+        officer: str,
+        previous: Previous,
+    ) -> None:
         self._hal = hal
         self._context = context
         self._policy = policy
@@ -75,7 +87,12 @@ class Daemon:
         self._devices = Devices(hal, policy, intake, self._post)
         frame_ns = 1_000_000_000 // policy.video.fps
         self._capture = Capture(custodian, policy.pre_event.seconds * 1000, policy.pre_event.max_bytes, frame_ns)
-        self._model: Model = initial(policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True)
+        self._card = card
+        self._model: Model = initial(
+            policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True, resume=previous.resume
+        )
+        self._watch = CameraWatch(inherited=Step(previous.step) if previous.step else None)
+        self._previous = previous
         self._ordinal = 0
         self._progress = False
         self._trouble_since: Timestamp | None = None
@@ -92,21 +109,31 @@ class Daemon:
         return self._model.state
 
     @property
+    def exit_code(self) -> int:
+        """What the process ends with after :meth:`run`: 0, or what makes the service manager restart it or reboot the board."""
+        return {Step.RESTART: EXIT_RESTART, Step.REBOOT: EXIT_REBOOT}.get(self._model.leaving_by or Step.ENCODER, 0)
+
+    @property
     def closed_recordings(self) -> tuple[str, ...]:
         """Recordings that were closed in this run, in order."""
         return tuple(self._closed_recordings)
 
-    def begin(self, previous: str, down_ns: int | None) -> None:
+    def begin(self) -> None:
         """Recovery is done: subscribe, tell the machine, say READY."""
-        hal = self._hal
+        hal, previous = self._hal, self._previous
+        down_ns = None if previous.down_us is None else previous.down_us * 1000
         hal.buttons.subscribe(lambda edge: self._post(edge))
         hal.dock_link.subscribe(lambda sense: self._post(sense))
         hal.power.subscribe(lambda state: self._post(state))
         self._devices.microphone_wanted(recording=False)
         now = self._devices.now()
         self._power(hal.power.state(), now)
-        self._feed(ev.Booted(now, Previous(previous), down_ns))
+        if previous.resume and not hal.camera.progress().encoder_ns:
+            # The recording that goes on begins with a picture, not with the wish for one.
+            self._feed(ev.Faulted(now, Port.CAMERA, "no picture yet"))
+        self._feed(ev.Booted(now, HowEnded(previous.how), 0 if previous.how == "first" else down_ns))
         self._devices.schedule_tick()
+        self._devices.schedule_look()
         hal.watchdog.ready()
 
     def run(self) -> None:
@@ -143,6 +170,10 @@ class Daemon:
                 self._feed(ev.Elapsed(now, timer))
             case Tick():
                 self._on_tick(now)
+            case Look():
+                self._devices.schedule_look()
+                self._watch_camera(now)
+                self._watch_card(now)
             case DockSense(docked, at):
                 self._feed(ev.Docked(stamp(at)) if docked else ev.Undocked(stamp(at)))
             case PowerState():
@@ -225,7 +256,6 @@ class Daemon:
 
     def _on_tick(self, now: Timestamp) -> None:
         self._devices.schedule_tick()
-        self._watch_camera(now)
         self._watch_room(now)
         self._release_due(now)
         if self._model.docked and self._awaiting_receipts:
@@ -235,7 +265,7 @@ class Daemon:
         if (self._progress or idle) and self._writer_moves(now):
             self._hal.watchdog.feed()
         self._progress = False
-        self._hal.watchdog.status(f"{self._model.state.value}; pre-event {self._capture.pre_event_ms / 1000:.0f} s")
+        self._hal.watchdog.status(f"{self._model.state.value}; pre-event {self._capture.pre_event_ms / 1000:.0f} s; {self._ages(now)}")
 
     def _writer_moves(self, now: Timestamp) -> bool:
         """Whether the custodian's worker answers, be it with a refusal of the card: a hung or dead one does not."""
@@ -245,11 +275,35 @@ class Daemon:
         return now.since(self._writer_at) < WRITER_STUCK_NS
 
     def _watch_camera(self, now: Timestamp) -> None:
-        """Progress of the sensor's own times, never "the thread is alive" (camera-notes §2.5)."""
-        last = self._capture.last_picture
-        since = self._devices.camera_since if last is None or last < self._devices.camera_since else last
-        if self._devices.camera_on and now.since(since) > STALL_NS:
-            self._device_trouble(Port.CAMERA, f"no picture for {now.since(since) / 1e9:.1f} s", now)
+        """Sensor and encoder by their own times; what is found is written, felt and tried (``supervision.py``)."""
+        if not self._model.camera_on or self._model.state in (State.BOOTING, State.HALTED):
+            return
+        stages, faulted = self._devices.stages(), self._model.has_fault(Port.CAMERA)
+        self._watch, finding = look(self._watch, stages, faulted, now.boottime_ns)
+        if finding is None:
+            return
+        if finding.step is None:
+            self._device_trouble(Port.CAMERA, finding.reason, now)
+            return
+        log.error("camera: %s: %s", finding.step.value, finding.reason)
+        self._feed(ev.Escalated(now, Port.CAMERA, finding.step, finding.reason))
+        if finding.step is Step.ENCODER:
+            self._devices.restart_encoder()
+
+    def _watch_card(self, now: Timestamp) -> None:
+        """A card that does not answer is told at once: what is recorded waits in memory, which is not endless."""
+        waiting_ns, known = self._card.waiting_ns(now.boottime_ns), self._model.has_fault(Port.CARD)
+        if waiting_ns > CARD_SLOW_NS and not known:
+            self._feed(ev.Faulted(now, Port.CARD, f"has not answered for {waiting_ns / 1e9:.1f} s"))
+        elif known and waiting_ns < CARD_SLOW_NS:
+            self._feed(ev.Recovered(now, Port.CARD))
+
+    def _ages(self, now: Timestamp) -> str:
+        """Seconds without progress, stage by stage, for who looks at the service's status."""
+        stages = self._devices.stages()
+        camera = [now.boottime_ns - max(stages.started_ns, at) for at in (stages.sensor_ns, stages.encoder_ns)]
+        ages = [*(camera if self._devices.camera_on else [0, 0]), now.since(self._writer_at), self._card.waiting_ns(now.boottime_ns)]
+        return ", ".join(f"{name} {age / 1e9:.1f} s" for name, age in zip(("sensor", "encoder", "writer", "card"), ages, strict=True))
 
     def _watch_room(self, now: Timestamp) -> None:
         try:

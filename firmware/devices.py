@@ -13,6 +13,7 @@ from firmware.capture import Intake
 from firmware.custodian import DeviceTrouble
 from firmware.machine.indicators import Signal
 from firmware.machine.states import TimerName
+from firmware.machine.supervision import Stages
 from firmware.media.fmp4 import AudioTrack
 from firmware.policy.model import Policy
 from firmware.shellclock import read_clock, stamp
@@ -21,6 +22,7 @@ from hal.errors import HalError
 from hal.interfaces import Colour, Cue, Hal, Lamp, LampName, Timer, VideoFormat
 
 TICK_NS = 1_000_000_000
+WATCH_NS = 250_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,12 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Once a second: progress, room, spool."""
+    """Once a second: room, spool, the watchdog."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Four times a second: how far camera and card are."""
 
 
 def video_format(policy: Policy) -> VideoFormat:
@@ -49,6 +56,7 @@ class Devices:
         self._post = post
         self._timers: dict[TimerName, Timer] = {}
         self._tick: Timer | None = None
+        self._look: Timer | None = None
         self.camera_on = True
         self.camera_since = read_clock(hal.clock)
         self.muted = False
@@ -137,10 +145,26 @@ class Devices:
         at = self._hal.clock.now().boottime_ns + TICK_NS
         self._tick = self._hal.clock.call_at(at, lambda: self._post(Tick()))
 
+    def schedule_look(self) -> None:
+        at = self._hal.clock.now().boottime_ns + WATCH_NS
+        self._look = self._hal.clock.call_at(at, lambda: self._post(Look()))
+
+    def stages(self) -> Stages:
+        """How far the camera is."""
+        progress = self._hal.camera.progress()
+        return Stages(self.camera_since.boottime_ns, progress.starting, progress.sensor_ns, progress.encoder_ns)
+
+    def restart_encoder(self) -> None:
+        try:
+            self._hal.camera.restart_encoder()
+        except HalError as error:
+            self._post(DeviceTrouble("camera", str(error)))
+
     def close(self) -> None:
         for timer in list(self._timers):
             self.cancel_timer(timer)
-        if self._tick is not None:
-            self._tick.cancel()
+        for pending in (self._tick, self._look):
+            if pending is not None:
+                pending.cancel()
         self._hal.microphone.stop()
         self._hal.camera.stop()

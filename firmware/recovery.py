@@ -30,14 +30,22 @@ from hal.errors import HalError
 from hal.interfaces import KeyStore, Volume
 
 _SAME_BOOT_TOLERANCE_US = 2_000_000
+_RESUME_US = 120_000_000
+"""A recording goes on after a restart of the daemon or of the board that took at most this long: the encounter is still on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """How the last run ended: "first", "clean", "power-loss" or "crash"; ``down_us`` since its last leaf, if known."""
+    """How the last run ended: "first", "clean", "power-loss" or "crash"; ``down_us`` since its last leaf, if known.
+
+    ``step``: the supervisor's step that ended it, if one did. ``resume``: it died, or ended itself, in a recording whose end nobody
+    had asked for, a moment ago.
+    """
 
     how: str
     down_us: int | None
+    step: str = ""
+    resume: bool = False
 
 
 @dataclass(slots=True)
@@ -90,10 +98,28 @@ def previous_end(entries: Sequence[Entry], now: Timestamp) -> Previous:
     wall_us = now.wall_ns // 1000 - last.time.wall_ns // 1000
     known = wall_us >= 0
     if last.kind == "shutdown":
-        return Previous("clean", wall_us if known else None)
+        escalation = _last_step(entries)
+        owed = escalation is not None and bool(escalation.fields["owed"]) and known and wall_us < _RESUME_US
+        return Previous("clean", wall_us if known else None, "" if escalation is None else str(escalation.fields["step"]), owed)
     if boot_us >= 0 and abs(boot_us - wall_us) < _SAME_BOOT_TOLERANCE_US:
-        return Previous("crash", boot_us)
+        return Previous("crash", boot_us, resume=boot_us < _RESUME_US and _was_recording(entries))
     return Previous("power-loss", wall_us if known else None)
+
+
+def _last_step(entries: Sequence[Entry]) -> Entry | None:
+    """The escalation that ended the last run: in its boot, with nothing but its end behind it."""
+    for entry in reversed(entries):
+        if entry.boot != entries[-1].boot or entry.kind == "ready":
+            return None
+        if entry.kind == "escalation" and entry.fields["step"] in ("restart", "reboot"):
+            return entry
+    return None
+
+
+def _was_recording(entries: Sequence[Entry]) -> bool:
+    """Whether the newest recording of the last run has no end."""
+    newest = next((entry for entry in reversed(entries) if entry.kind in ("begin", "end")), None)
+    return newest is not None and newest.kind == "begin" and newest.boot == entries[-1].boot
 
 
 def tail_drafts(opened: OpenedLedger, now: Timestamp) -> list[Draft]:

@@ -22,6 +22,8 @@ unattested     recording, name, sealed (SHA-256 of the file as found): a file wi
 torn           bytes_sha256, bytes, unattested_leaves: a ledger tail without a good signature, set aside at boot
 fault          port, reason
 recovered      port
+escalation     port, step ("encoder", "reopen", "restart", "reboot"), owed (a recording was on, or was to go on), reason: what the
+               supervisor tried to bring the port back
 gap            from_us (microseconds since 1970 UTC), duration_us, cause: undocked and not able to record at once
 clock          offset_us (new minus old wall time), source, new_trust: written before the clock is stepped
 power          event, percent
@@ -93,6 +95,7 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "torn": {"bytes_sha256": f.digest, "bytes": f.integer(), "unattested_leaves": f.integer()},
     "fault": {"port": f.token, "reason": _text},
     "recovered": {"port": f.token},
+    "escalation": {"port": f.token, "step": f.one_of("encoder", "reopen", "restart", "reboot"), "owed": f.boolean, "reason": _text},
     "gap": {"from_us": _any_integer, "duration_us": f.integer(), "cause": f.token},
     "clock": {"offset_us": _any_integer, "source": f.token, "new_trust": f.one_of("unset", "rtc", "synced")},
     "power": {"event": f.token, "percent": f.integer(0, 100)},

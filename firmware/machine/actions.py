@@ -149,6 +149,20 @@ def recover(model: Model, event: ev.Recovered) -> Acted:
     return replace(model, faults=model.faults - {event.port}), (entry,)
 
 
+def escalate(model: Model, event: ev.Escalated) -> Acted:
+    """Written and felt; what the step does is the daemon's (BWC-POL-05, -47)."""
+    owed = model.owed is not None or model.state is State.RECORDING
+    fields = {"port": event.port.value, "step": event.step.value, "owed": owed, "reason": event.reason}
+    return model, (do.Write("escalation", event.at, fields), CueName.PARTIAL_FAULT)
+
+
+def leave(model: Model, event: ev.Escalated) -> Acted:
+    """End this run so that another can try; what was being recorded goes on there."""
+    model, calls = escalate(model, event)
+    reason = f"{event.port.value}: {event.step.value}"
+    return replace(model, ending=Cause.FAULT, halt_reason=reason, leaving_by=event.step), (*calls, CueName.FAULT)
+
+
 def fill(model: Model, event: ev.StorageFilled) -> Acted:
     """Alarm; nothing is overwritten (BWC-POL-23)."""
     entry = do.Write("fault", event.at, {"port": Port.STORAGE.value, "reason": "full"})

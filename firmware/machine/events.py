@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware.machine.states import Button, Port, Previous, TimerName
+from firmware.machine.supervision import Step
 from firmware.timebase import Timestamp
 
 
@@ -104,6 +105,16 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalated:
+    """The supervisor tries something to bring a port back (``supervision.py``). The last two steps end this run."""
+
+    at: Timestamp
+    port: Port
+    step: Step
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StorageFilled:
     """No room for another fragment above the policy's reserve."""
 
@@ -185,6 +196,7 @@ TableEvent = (
     | FunctionReleased
     | Faulted
     | Recovered
+    | Escalated
     | StorageFilled
     | StorageFreed
     | StorageMeasured

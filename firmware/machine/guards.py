@@ -6,6 +6,7 @@ from firmware.machine import events as ev
 from firmware.machine.health import battery_level
 from firmware.machine.model import Model
 from firmware.machine.states import Battery, Port, State, TimerName
+from firmware.machine.supervision import Step
 from firmware.policy.model import MuteMode
 
 CONFIRM_NS = 5_000_000_000
@@ -62,6 +63,11 @@ def known_fault(model: Model, event: ev.Faulted) -> bool:
 def unknown_fault(model: Model, event: ev.Recovered) -> bool:
     """This port had not failed."""
     return event.port not in model.faults
+
+
+def ends_run(model: Model, event: ev.Escalated) -> bool:
+    """The step is to end this run."""
+    return event.step in (Step.RESTART, Step.REBOOT)
 
 
 def camera(model: Model, event: ev.Faulted) -> bool:

@@ -13,6 +13,7 @@ from firmware.machine.gaps import GapCause, OpenGap
 from firmware.machine.gestures import Finger
 from firmware.machine.indicators import Lamp
 from firmware.machine.states import Battery, Cause, Port, State
+from firmware.machine.supervision import Step
 from firmware.policy.model import Policy
 from firmware.timebase import Timestamp, Trust
 
@@ -51,6 +52,8 @@ class Model:
     camera_on: bool = False
     camera_since: Timestamp | None = None
     halt_reason: str = ""
+    leaving_by: Step | None = None
+    """The step of the supervisor's ladder that ends this run."""
     record: Finger = field(default_factory=Finger)
     function: Finger = field(default_factory=Finger)
     gap: OpenGap | None = None
@@ -72,15 +75,18 @@ class Model:
         return port in self.faults
 
 
-def initial(policy: Policy, at: Timestamp, *, docked: bool = False, camera_on: bool = False) -> Model:
+def initial(policy: Policy, at: Timestamp, *, docked: bool = False, camera_on: bool = False, resume: bool = False) -> Model:
     """The machine at power-on or at the daemon's start.
 
     ``docked``: in the dock since before ``at``; else a ``Docked`` event says so later. ``camera_on``: the daemon started the
     camera before anything else, so that the pre-event buffer fills while it boots; the machine will not start it again.
+    ``resume``: the run before died, or ended itself, in a recording whose end nobody asked for: it goes on (BWC-POL-06).
     """
     gap = None if docked else OpenGap(GapCause.BOOT, at)
     since = at if camera_on else None
-    return Model(policy, at, docked=docked, clock_unset=at.trust is Trust.UNSET, gap=gap, camera_on=camera_on, camera_since=since)
+    owed = Owed(Cause.RECOVERY, at) if resume else None
+    unset = at.trust is Trust.UNSET
+    return Model(policy, at, docked=docked, clock_unset=unset, gap=gap, camera_on=camera_on, camera_since=since, owed=owed)
 
 
 def resting(model: Model) -> State:

@@ -36,6 +36,8 @@ class Port(Enum):
     STORAGE = "storage"
     KEYS = "keys"
     MICROPHONE = "microphone"
+    CARD = "card"
+    """The card answers late; a card that refuses is ``STORAGE``."""
     INDICATORS = "indicators"
 
     @property

@@ -15,6 +15,7 @@ from firmware.machine.gaps import account
 from firmware.machine.indicators import CueName
 from firmware.machine.model import Model
 from firmware.machine.states import Cause, Port, State, TimerName
+from firmware.machine.supervision import Step
 from firmware.timebase import Timestamp
 
 _S = 1_000_000_000
@@ -80,7 +81,17 @@ def _camera(old: Model, new: Model, at: Timestamp) -> Acted:
     if wanted is new.camera_on and not (wanted and failed):
         return new, ()
     if wanted:
-        return replace(new, camera_on=True, camera_since=at), (do.StartCamera(),)
+        calls: tuple[Call, ...] = (do.StartCamera(),)
+        if failed:
+            owed = new.owed is not None
+            fields: dict[str, int | str | bool] = {
+                "port": Port.CAMERA.value,
+                "step": Step.REOPEN.value,
+                "owed": owed,
+                "reason": "after a fault",
+            }
+            calls = (do.Write("escalation", at, fields), *calls)
+        return replace(new, camera_on=True, camera_since=at), calls
     return replace(new, camera_on=False, camera_since=None), (do.StopCamera(), do.ClearPreEvent(new.state.value))
 
 

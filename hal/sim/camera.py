@@ -127,6 +127,7 @@ class SimCamera(Camera):
             faults.failing_starts -= 1
             raise DeviceFault("simulated camera: does not start")
         _check(video)
+        faults.encoder_stalled = False
         self._take = _Take(self._life, self._source, video, self._jitter_ns)
         self._schedule(self._take, 0, sink)
 
@@ -144,6 +145,7 @@ class SimCamera(Camera):
 
     def restart_encoder(self) -> None:
         self._life.check()
+        self._life.world.camera.encoder_stalled = False
         if self._take is not None:
             self._take.restart_encoder()
 
@@ -178,7 +180,7 @@ class SimCamera(Camera):
             sink.camera_fault(str(error))
             return
         self._schedule(take, number + 1, sink)
-        if encoded is not None:
+        if encoded is not None and not faults.encoder_stalled:
             captured = self._life.reading(take.instant(number))
             take.encoder_ns = captured.boottime_ns
             sink.picture(Picture(encoded.data, encoded.keyframe, captured))

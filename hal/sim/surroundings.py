@@ -44,6 +44,8 @@ class Faults:
     reason: str = ""
     """A pending error: reported at the next picture or frame, then cleared; delivery ends until the next start."""
     failing_starts: int = 0
+    encoder_stalled: bool = False
+    """The encoder gives nothing back while the sensor goes on, until another encoder is started."""
 
     def stall_until(self, at_ns: int) -> None:
         """Deliver nothing before ``at_ns``; pictures of that time are lost, as with a stuck encoder."""

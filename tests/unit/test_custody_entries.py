@@ -53,6 +53,7 @@ EXAMPLES = {
     "torn": {"bytes_sha256": _H, "bytes": 12, "unattested_leaves": 0},
     "fault": {"port": "camera", "reason": "stalled"},
     "recovered": {"port": "camera"},
+    "escalation": {"port": "camera", "step": "reopen", "owed": True, "reason": "after a fault"},
     "gap": {"from_us": -5, "duration_us": 10, "cause": "off"},
     "clock": {"offset_us": -1_500_000, "source": "dock", "new_trust": "synced"},
     "power": {"event": "low", "percent": 15},

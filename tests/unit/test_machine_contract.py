@@ -37,7 +37,7 @@ def test_every_entry_is_one_that_the_ledger_takes() -> None:
     assert set(boot.fields) <= set(KINDS["boot"])
     for n, write in enumerate(entries):
         assert Entry.from_bytes(Entry(n, write.kind, write.at, 1, write.fields).to_bytes()).kind == write.kind
-    kinds = {"ready", "gap", "sleep", "wake", "fault", "recovered", "dock", "undock", "power", "shutdown"}
+    kinds = {"ready", "gap", "sleep", "wake", "fault", "recovered", "escalation", "dock", "undock", "power", "shutdown"}
     assert {write.kind for write in entries} == kinds
 
 

@@ -1,0 +1,151 @@
+"""The real daemon on a simulated camera that stops: what is felt, what the ledger says, and what goes on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from firmware.custody.entries import Entry
+from firmware.daemon import EXIT_REBOOT, EXIT_RESTART
+from firmware.evidence.findings import Verdict
+from firmware.machine.indicators import CUES
+from firmware.recovery import previous_end
+from firmware.timebase import Timestamp, Trust
+from hal.interfaces import ButtonName
+
+RECORD = ButtonName.RECORD
+
+
+def cues(bench) -> list[tuple[float, str]]:
+    """(second, name) of what the wearer felt."""
+    names = {(cue.tones, cue.pulses): name.value for name, cue in CUES.items()}
+    return [(one.at_ns / 1e9, names[one.cue.tones, one.cue.pulses]) for one in bench.world.seen.cues]
+
+
+def leaves(bench, kind: str) -> list[dict]:
+    return [dict(entry.fields) for entry in bench.entries() if entry.kind == kind]
+
+
+def stop_and_end(bench, at: float) -> None:
+    bench.world.press(RECORD, bench.at(at), hold_ms=3300)
+    bench.run(at + 6)
+
+
+def test_a_stalled_encoder_is_replaced_and_the_recording_goes_on(make_bench: Callable) -> None:
+    """BWC-POL-05, BWC-POL-06, BWC-POL-47: one recording, its gap counted, the step written and felt."""
+    bench = make_bench(pre_event=2)
+    bench.world.double_press(bench.at(4))
+    bench.world.at(bench.at(8), lambda: setattr(bench.world.camera, "encoder_stalled", True))
+    stop_and_end(bench, 14)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    assert manifest.end.cause == "button"
+    (gap,) = manifest.gaps
+    assert gap.cause == "camera"
+    assert 0.7 < gap.duration_us / 1e6 < 1.5
+    assert [(one["port"], one["step"], one["owed"]) for one in leaves(bench, "escalation")] == [("camera", "encoder", True)]
+    (felt,) = [at for at, name in cues(bench) if name == "partial-fault"]
+    assert 8.7 < felt < 10
+    assert leaves(bench, "fault") == []
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_stalled_sensor_is_felt_within_two_seconds_and_opened_anew(make_bench: Callable) -> None:
+    """BWC-POL-47: two recordings, the second begun by itself; fault, attempt and recovery in the ledger."""
+    bench = make_bench(pre_event=2)
+    bench.world.double_press(bench.at(4))
+    bench.world.at(bench.at(8), lambda: bench.world.camera.stall_until(bench.at(11)))
+    stop_and_end(bench, 16)
+    first, second = (bench.manifest(one) for one in bench.recordings())
+    assert (first.end.cause, second.begin.cause, second.end.cause) == ("fault", "recovery", "button")
+    (felt,) = [at for at, name in cues(bench) if name == "fault"]
+    assert 9.4 < felt <= 10
+    assert [one["step"] for one in leaves(bench, "escalation")] == ["reopen"]
+    assert [one["reason"][:7] for one in leaves(bench, "fault")] == ["sensor:"]
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def life(bench, until: float) -> int:
+    """One life that ends by itself at the latest then; the exit code."""
+    bench.world.horizon_ns = bench.at(until)
+    with bench.life() as daemon:
+        daemon.run()
+        return daemon.exit_code
+
+
+def test_a_dead_camera_ends_the_run_then_asks_for_a_reboot_then_waits(make_bench: Callable) -> None:
+    """BWC-POL-06, BWC-POL-47: another process, another boot, and no loop of them; the recording goes on when the camera is back."""
+    bench = make_bench(pre_event=2)
+    bench.world.double_press(bench.at(66))
+    bench.world.at(bench.at(70), lambda: bench.world.camera.stall_until(bench.at(140)))
+    assert life(bench, 90) == EXIT_RESTART
+    assert 81 < bench.world.now_ns / 1e9 < 84
+    assert life(bench, 110) == EXIT_REBOOT
+    assert bench.world.now_ns / 1e9 < 98
+    bench.world.press(RECORD, bench.at(150), hold_ms=3300)
+    bench.run(160)
+    assert [one["step"] for one in leaves(bench, "escalation")] == ["reopen", "restart", "reboot"]
+    first, second = (bench.manifest(one) for one in bench.recordings())
+    assert (first.begin.cause, first.end.cause) == ("button", "fault")
+    assert (second.begin.cause, second.end.cause) == ("recovery", "button")
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_card_that_does_not_answer_is_felt_and_forgiven(make_bench: Callable) -> None:
+    """BWC-POL-47: told while it lasts, taken back when the card answers; the recording goes on."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(3))
+    waiting = {"ns": 0}
+    with bench.life() as daemon:
+        card = daemon._card
+        card.waiting_ns = lambda _now: waiting["ns"]
+        bench.world.at(bench.at(6), partial(waiting.update, ns=2_600_000_000))
+        bench.world.at(bench.at(8), partial(waiting.update, ns=0))
+        bench.world.press(RECORD, bench.at(10), hold_ms=3300)
+        bench.world.horizon_ns = bench.at(15)
+        daemon.run()
+        daemon.ask_shutdown("end of test")
+        bench.world.horizon_ns = None
+        daemon.run()
+    assert [(one["port"], one["reason"]) for one in leaves(bench, "fault")] == [("card", "has not answered for 2.6 s")]
+    assert [one["port"] for one in leaves(bench, "recovered")] == ["card"]
+    assert [name for at, name in cues(bench) if 5 < at < 7] == ["partial-fault"]
+    assert len(bench.recordings()) == 1
+
+
+def entry(n: int, kind: str, second: float, boot: int = 1, **fields) -> Entry:
+    return Entry(n, kind, Timestamp(round(second * 1e9), 1_800_000_000_000_000_000 + round(second * 1e9), Trust.RTC), boot, fields)
+
+
+BEGIN = entry(0, "begin", 10, recording="R-1", cause="button")
+END = entry(1, "end", 12, recording="R-1", cause="button")
+RESTART = entry(1, "escalation", 20, port="camera", step="restart", owed=True, reason="x")
+NOT_OWED = entry(1, "escalation", 20, port="camera", step="restart", owed=False, reason="x")
+SHUTDOWN = entry(2, "shutdown", 20.1, reason="camera: restart")
+
+
+@pytest.mark.parametrize(
+    ("entries", "second", "how", "step", "resume"),
+    [
+        ((BEGIN,), 15, "crash", "", True),
+        ((BEGIN,), 10 + 121, "crash", "", False),
+        ((BEGIN, END), 15, "crash", "", False),
+        ((RESTART, SHUTDOWN), 22, "clean", "restart", True),
+        ((RESTART, SHUTDOWN), 20 + 130, "clean", "restart", False),
+        ((NOT_OWED, SHUTDOWN), 22, "clean", "restart", False),
+        ((RESTART, entry(2, "ready", 21), entry(3, "shutdown", 25, reason="SIGTERM")), 26, "clean", "", False),
+        ((entry(0, "shutdown", 25, reason="SIGTERM"),), 26, "clean", "", False),
+    ],
+)
+def test_how_the_last_run_ended_says_whether_its_recording_goes_on(entries, second, how, step, resume) -> None:
+    """BWC-POL-06: only what nobody ended, and only a moment later."""
+    found = previous_end(entries, entry(9, "ready", second).time)
+    assert (found.how, found.step, found.resume) == (how, step, resume)
+
+
+def test_a_power_loss_is_no_reason_to_record(make_bench: Callable) -> None:
+    """Somebody pulled the battery, or it was empty: boot time began anew, and a press starts the next recording."""
+    assert not previous_end((BEGIN,), replace(entry(9, "ready", 15).time, boottime_ns=2_000_000_000)).resume
