@@ -24,7 +24,9 @@ _MS = 1_000_000
 _S = 1_000_000_000
 ENCODER_NS = 750 * _MS
 """An encoder that is this far behind a sensor that moves is replaced: the new one is at work before ``STALL_NS``."""
-SENSOR_MOVES_NS = 500 * _MS
+BEHIND_NS = 200 * _MS
+"""The encoder holds this much of what the sensor gave: more than its own delay, less than the camera's buffers take. A sensor whose
+buffers a stalled encoder keeps stops too, a moment later."""
 STALL_NS = 1500 * _MS
 """No picture for this long is a camera fault: with the time between two looks it is felt within 2 s (BWC-POL-47)."""
 START_NS = 8 * _S
@@ -88,12 +90,12 @@ def look(watch: CameraWatch, stages: Stages, faulted: bool, now_ns: int) -> tupl
         late = now_ns - stages.started_ns > START_NS
         return watch, Finding(None, f"does not start: no answer for {START_NS // _S} s") if late else None
     encoder_age = now_ns - max(stages.started_ns, stages.encoder_ns)
-    sensor_age = now_ns - max(stages.started_ns, stages.sensor_ns)
+    behind = stages.sensor_ns - max(stages.started_ns, stages.encoder_ns) > BEHIND_NS
     if encoder_age > STALL_NS:
-        stage = "encoder" if sensor_age < SENSOR_MOVES_NS else "sensor"
+        stage = "encoder" if behind else "sensor"
         return watch, Finding(None, f"{stage}: no picture for {encoder_age / _S:.1f} s")
-    behind = encoder_age > ENCODER_NS and sensor_age < SENSOR_MOVES_NS and stages.sensor_ns > stages.started_ns
-    if behind and (watch.encoder_tried_ns is None or now_ns - watch.encoder_tried_ns > ENCODER_REST_NS):
+    rested = watch.encoder_tried_ns is None or now_ns - watch.encoder_tried_ns > ENCODER_REST_NS
+    if encoder_age > ENCODER_NS and behind and rested:
         reason = f"the encoder is {encoder_age / _S:.1f} s behind the sensor"
         return replace(watch, encoder_tried_ns=now_ns), Finding(Step.ENCODER, reason)
     return watch, None

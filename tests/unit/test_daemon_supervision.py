@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
@@ -92,28 +91,6 @@ def test_a_dead_camera_ends_the_run_then_asks_for_a_reboot_then_waits(make_bench
     assert (first.begin.cause, first.end.cause) == ("button", "fault")
     assert (second.begin.cause, second.end.cause) == ("recovery", "button")
     assert bench.verify().verdict is Verdict.AUTHENTIC
-
-
-def test_a_card_that_does_not_answer_is_felt_and_forgiven(make_bench: Callable) -> None:
-    """BWC-POL-47: told while it lasts, taken back when the card answers; the recording goes on."""
-    bench = make_bench(pre_event=1)
-    bench.world.double_press(bench.at(3))
-    waiting = {"ns": 0}
-    with bench.life() as daemon:
-        card = daemon._card
-        card.waiting_ns = lambda _now: waiting["ns"]
-        bench.world.at(bench.at(6), partial(waiting.update, ns=2_600_000_000))
-        bench.world.at(bench.at(8), partial(waiting.update, ns=0))
-        bench.world.press(RECORD, bench.at(10), hold_ms=3300)
-        bench.world.horizon_ns = bench.at(15)
-        daemon.run()
-        daemon.ask_shutdown("end of test")
-        bench.world.horizon_ns = None
-        daemon.run()
-    assert [(one["port"], one["reason"]) for one in leaves(bench, "fault")] == [("card", "has not answered for 2.6 s")]
-    assert [one["port"] for one in leaves(bench, "recovered")] == ["card"]
-    assert [name for at, name in cues(bench) if 5 < at < 7] == ["partial-fault"]
-    assert len(bench.recordings()) == 1
 
 
 def entry(n: int, kind: str, second: float, boot: int = 1, **fields) -> Entry:

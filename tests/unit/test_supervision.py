@@ -10,7 +10,6 @@ from firmware.machine.supervision import (
     ENCODER_NS,
     GIVE_UP_NS,
     PROVEN_NS,
-    SENSOR_MOVES_NS,
     STALL_NS,
     START_NS,
     CameraWatch,
@@ -52,7 +51,7 @@ def test_an_encoder_behind_a_moving_sensor_is_replaced_before_it_is_a_fault() ->
     watch, found = look(worked_for(5), stages(6, 5.2), False, at(6))
     assert found is not None
     assert found.step is Step.ENCODER
-    assert ENCODER_NS + SENSOR_MOVES_NS < STALL_NS
+    assert ENCODER_NS <= STALL_NS // 2
     again, found = look(watch, stages(6.3, 5.2), False, at(6.3))
     assert found is None, "one try at a time"
     _, found = look(again, stages(6.8, 5.2), False, at(6.8))
