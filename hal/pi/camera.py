@@ -11,6 +11,7 @@ exception of a callback (measured, 0.3.38). None of picamera2's file or ring out
 
 from __future__ import annotations
 
+import gc
 import logging
 import selectors
 import threading
@@ -128,8 +129,12 @@ class PiCamera(Camera):
     def _discard(self) -> None:
         """Close the device, as far as it lets itself be closed, and forget it."""
         device, self._device, self._configured = self._device, None, None
-        if device is not None and (failure := bounded("camera close", device.close, _STOP_S)):
+        if device is None:
+            return
+        if failure := bounded("camera close", device.close, _STOP_S):
             log.error("%s", failure)
+        del device
+        gc.collect()  # picamera2's objects hold each other, and descriptors: not until some later day
 
 
 def _open_device(index: int) -> Any:

@@ -71,8 +71,8 @@ class Hand:
         """The codec gives nothing back, to those who have it open now."""
         self.codec_latency_s = 0.0
         """What each picture takes in the codec beside encoding it."""
-        self.sink_raises = 0
-        """So many of the camera loop's calls raise, in whatever callback asks ``trip``."""
+        self.without_timestamp = 0
+        """So many pictures come without a time stamp: whoever reads it in the camera's loop raises there."""
         self.lost = self.delivered = 0
         self.controls: dict[str, Any] = {}
 
@@ -87,6 +87,12 @@ class Hand:
     def takes_error(self) -> bool:
         if self.error_next > 0:
             self.error_next -= 1
+            return True
+        return False
+
+    def takes_timestamp(self) -> bool:
+        if self.without_timestamp > 0:
+            self.without_timestamp -= 1
             return True
         return False
 

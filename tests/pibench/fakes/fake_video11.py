@@ -155,7 +155,11 @@ class Video11:
     def _run(self) -> None:
         while (job := self._next()) is not None:
             index, descriptor, at_us, capture = job
-            data, key = self._encode(descriptor)
+            try:
+                data, key = self._encode(descriptor)
+            except (OSError, ValueError):
+                assert self.closed or self.stalled, "the buffer was taken away"  # a real dma-buf would still be held
+                return
             if bench.hand.codec_latency_s:
                 threading.Event().wait(bench.hand.codec_latency_s)
             with self.changed:

@@ -133,6 +133,8 @@ class Camera:
             buffer.metadata.sequence, buffer.metadata.timestamp = self._sequence, at_ns
             buffer.metadata.status = FrameMetadata.Status.Error if error else FrameMetadata.Status.Success
         request.metadata = {controls.SensorTimestamp: at_ns, controls.FrameDuration: self._duration_us, controls.SensorTemperature: 41.0}
+        if hand.takes_timestamp():
+            del request.metadata[controls.SensorTimestamp]
         request.status = Request.Status.Complete
         hand.delivered += 1
         self._manager.done(request)
