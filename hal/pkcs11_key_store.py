@@ -250,7 +250,7 @@ def _library() -> Any:
     try:
         import pkcs11
     except ImportError as error:
-        remedy = "install the Debian package python3-pkcs11, or python-pkcs11 from requirements.lock"
+        remedy = "install python-pkcs11 from requirements.lock"
         raise HalUnavailable(f"a PKCS#11 key store needs the library python-pkcs11 ({error}); {remedy}") from error
     return pkcs11
 

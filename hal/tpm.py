@@ -31,7 +31,7 @@ _BROKEN = {_RC_INITIALIZE, 0x101, 0x12D, 0x130, 0x902, 0x903, 0x904, 0x905, 0x90
 """INITIALIZE, FAILURE, UPGRADE, REBOOT, *_MEMORY, *_HANDLES, CANCELED, LOCKOUT, NV_UNAVAILABLE: nothing that a caller did."""
 _TPM_LAYERS = (0, 12)
 """Layers of a TSS response code at which the TPM itself answers: directly, or through a resource manager."""
-PACKAGES = "install the Debian package python3-tpm2-pytss, or tpm2-pytss from requirements.lock"
+PACKAGES = "install tpm2-pytss 2.3 or newer, such as requirements-source.lock names"
 
 
 class TpmContext:

@@ -102,14 +102,16 @@ class TpmKeyStore(KeyStore):
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Takes what the TPM takes for one TPM2_Sign (Part 3 §20.2): 50 to 300 ms on a discrete TPM."""
-        from tpm2_pytss import TPM2_ALG, TPMT_SIG_SCHEME
+        from tpm2_pytss import TPM2_ALG, TPM2_RH, TPM2_ST, TPMT_SIG_SCHEME, TPMT_TK_HASHCHECK
 
         require_digest(digest)
         with self._lock, self._tpm.opened() as tpm:
             key = self._key(tpm)
             scheme = TPMT_SIG_SCHEME(scheme=TPM2_ALG.NULL)  # the key's own: ECDSA with SHA-256
+            # No proof that the TPM has hashed it: an unrestricted key asks for none. (Version 2 of the library wants it in writing.)
+            ticket = TPMT_TK_HASHCHECK(tag=TPM2_ST.HASHCHECK, hierarchy=TPM2_RH.NULL)
             handle = tpm.ask(tpm.esapi.tr_deserialize, key.reference)
-            answer = tpm.ask(tpm.esapi.sign, handle, digest, scheme, None)
+            answer = tpm.ask(tpm.esapi.sign, handle, digest, scheme, ticket)
             made = answer.signature.ecdsa
             r, s = (int.from_bytes(bytes(each), "big") for each in (made.signatureR, made.signatureS))
             return checked_signature(r, s, digest, key.public, self._tpm.name)

@@ -78,9 +78,20 @@ def test_the_private_key_cannot_leave(tpm: Swtpm, open_store: Callable[..., TpmK
                 esapi.duplicate(key, ESYS_TR.NULL, TPM2B_DATA(), none, session1=session)
 
 
-def test_evicted_is_destroyed(tpm: Swtpm, open_store: Callable[..., TpmKeyStore], tmp_path: Path) -> None:
-    """A primary key can be made again from the same template; ours cannot, because part of its template was not kept."""
+def test_evicted_is_destroyed(tpm: Swtpm, open_store: Callable[..., TpmKeyStore]) -> None:
+    """A primary key can be made again from its template; ours cannot, because a part of the template was not kept: neither from
+    what the TPM tells of the key, nor by making another."""
+    from tpm2_pytss import ESAPI, ESYS_TR
+
     first = open_store().generate_key()
+    with ESAPI(tpm.tcti) as esapi:
+        area = esapi.read_public(esapi.tr_from_tpmpublic(DEFAULT_HANDLE))[0]
+        x, y = (bytes(each) for each in (area.publicArea.unique.ecc.x, area.publicArea.unique.ecc.y))
+        for unique in ((b"", b""), (bytes(32), bytes(32)), (x, y)):
+            area.publicArea.unique.ecc.x, area.publicArea.unique.ecc.y = unique
+            again, made, *_ = esapi.create_primary(None, area, ESYS_TR.OWNER)
+            assert bytes(made.publicArea.unique.ecc.x) != x
+            esapi.flush_context(again)
     tool(tpm, "evictcontrol", "-C", "o", "-c", f"0x{DEFAULT_HANDLE:08x}")
     store = open_store()
     with pytest.raises(HalUnavailable, match="no signing key"):

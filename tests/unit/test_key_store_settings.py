@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from keybench import need_library, need_program
 from typer.testing import CliRunner
 
 from hal.errors import HalError, HalUnavailable
@@ -86,3 +87,12 @@ def test_provisioning_refuses_before_it_makes_anything(tmp_path: Path, options: 
     result = CliRunner().invoke(app, arguments)
     assert said in str(result.exception)
     assert not (tmp_path / "camera").exists()
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_what_is_absent_is_skipped_but_not_in_ci(monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]) -> None:
+    """A suite that skips everything is green, too."""
+    monkeypatch.setenv("CI", ci)
+    for look in (lambda: need_program("no-such-program"), lambda: need_library("no_such_library")):
+        with pytest.raises(outcome, match="is not installed"):
+            look()
