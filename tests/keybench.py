@@ -107,13 +107,14 @@ def tpm_stores(directory: Path) -> Iterator[Callable[[], KeyStore]]:
 
 
 class BusyTpm:
-    """Stands before a TPM and answers some commands itself: ``answers`` are response codes, each used once, in order."""
+    """Stands before a TPM and answers some commands itself: ``answers`` are response codes, each used once, in order; ``None``
+    is a TPM that is gone in the middle of the command."""
 
     def __init__(self, tpm: Swtpm) -> None:
         self._behind = f"{tpm.sockets}/tpm"
         self._address = f"{tpm.sockets}/busy"
         self.tcti = f"swtpm:path={self._address}"
-        self.answers: list[int] = []
+        self.answers: list[int | None] = []
         self.commands: list[int] = []
         """TPM_CC of each command that arrived."""
         self._listeners = []
@@ -143,8 +144,11 @@ class BusyTpm:
         """Part 1 §18: tag, size, code; response the same."""
         while command := client.recv(4096):
             self.commands.append(struct.unpack(">HII", command[:10])[2])
-            if self.answers:
-                client.sendall(struct.pack(">HII", 0x8001, 10, self.answers.pop(0)))
+            answer = self.answers.pop(0) if self.answers else 0
+            if answer is None:
+                return
+            if answer:
+                client.sendall(struct.pack(">HII", 0x8001, 10, answer))
             else:
                 behind.sendall(command)
                 client.sendall(behind.recv(4096))

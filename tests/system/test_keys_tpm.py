@@ -246,6 +246,19 @@ def test_failed_and_refused_are_told_apart(busy: BusyTpm, open_store: Callable[.
     assert not isinstance(refused.value, DeviceFault)
 
 
+def test_a_tpm_that_goes_in_mid_command(busy: BusyTpm, open_store: Callable[..., TpmKeyStore]) -> None:
+    store = open_store(busy.tcti)
+    store.generate_key()
+    busy.answers.append(None)
+    with pytest.raises(DeviceFault):
+        store.sign_digest(DIGEST)
+    assert len(store.sign_digest(DIGEST)) > 60
+    busy.answers.append(None)
+    with pytest.raises(DeviceFault):
+        store.counter_increment()
+    assert store.counter_increment() == 1
+
+
 def test_signing_is_one_command(busy: BusyTpm, open_store: Callable[..., TpmKeyStore]) -> None:
     """A discrete TPM takes its time for each: only TPM2_Sign is paid for with every fragment."""
     store = open_store(busy.tcti)
