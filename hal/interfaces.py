@@ -152,7 +152,10 @@ class KeyStoreInfo:
 
 
 class KeyStore(ABC):
-    """The device's signing key, an ECDSA P-256 key that never leaves, and a counter that never goes back."""
+    """The device's signing key, an ECDSA P-256 key that never leaves, and its counter, from 0, that never goes back.
+
+    The counter belongs to the key: a store may raise ``HalUnavailable`` while there is no key to count for.
+    """
 
     @abstractmethod
     def info(self) -> KeyStoreInfo: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from firmware.evidence.verify import OpeningKey, verify_device
 from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.timebase import format_utc
 from hal.errors import PowerCut
-from hal.interfaces import KeyProtection
+from hal.interfaces import Hal, KeyProtection
 from hal.sim.boot import boot as boot_world
 from hal.sim.timeline import SECOND
 from hal.sim.world import World
@@ -50,6 +50,8 @@ class Bench:
     world: World
     options: dict[str, object] = field(default_factory=dict)
     daemon: Daemon | None = None
+    change: Callable[[Hal], Hal] = lambda hal: hal
+    """Puts another device in the place of a simulated one."""
 
     def at(self, seconds: float) -> int:
         return round(seconds * SECOND)
@@ -59,7 +61,7 @@ class Bench:
         """Boot; closed in order at the end, or not at all after a power cut."""
         hal = boot_world(self.world, {**self.options, "volume": self.config.state_directory, "keys": self.config.key_directory})
         try:
-            self.daemon = boot_firmware(hal, self.config)
+            self.daemon = boot_firmware(self.change(hal), self.config)
             yield self.daemon
             self.daemon.close()
         finally:

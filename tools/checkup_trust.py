@@ -34,6 +34,7 @@ PREFIX = b"oathcam doctor: this signature proves that the key store works, and n
 UNIT_DIRECTORIES = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
 UNIT = "oathcamd.service"
 PROVISION = "Provision the camera again."
+KEY_REMEDY = "Check that the TPM or token is fitted and works, and provision the camera again if it holds no key."
 
 
 def read_ledger(hal: Hal, config: DeviceConfig) -> LogState | None:
@@ -91,7 +92,7 @@ def _floor(hal: Hal, config: DeviceConfig) -> tuple[int, str]:
 
 
 def check_key_store(hal: Hal) -> Row:
-    """The key signs, and the signature verifies under the first certificate of the chain."""
+    """What protects the key; that it signs, and that the signature verifies under the first certificate of the chain."""
     info = hal.key_store.info()
     digest = sha256(PREFIX + hal.entropy.random_bytes(16))
     signature = hal.key_store.sign_digest(digest)
@@ -100,7 +101,7 @@ def check_key_store(hal: Hal) -> Row:
     except InvalidSignature:
         return red("key store", "its signature does not verify under the installed certificate", PROVISION)
     backing = "hardware-backed" if info.hardware_backed else "not hardware-backed"
-    return green("key store", f"{info.description}; signs; {backing}")
+    return green("key store", f"{info.protection.value}: {info.description}; signs; {backing}")
 
 
 def check_certificates(hal: Hal, config: DeviceConfig) -> Row:

@@ -104,7 +104,7 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
     return [
         Check("policy", partial(paper, None if loaded is None else policy, message, remedy), trust.PROVISION),
         Check("recipients", partial(trust.check_recipients, hal, config), trust.PROVISION),
-        Check("key store", partial(trust.check_key_store, hal), trust.PROVISION),
+        Check("key store", partial(trust.check_key_store, hal), trust.KEY_REMEDY),
         Check("certificates", partial(trust.check_certificates, hal, config), trust.PROVISION),
         Check("counter", partial(trust.check_counter, hal, config), "Check the wiring of the secure element."),
         Check("entropy", partial(devices.check_entropy, hal), "Enable the board's hardware generator (dtparam=random=on)."),

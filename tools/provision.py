@@ -13,8 +13,8 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -28,8 +28,9 @@ from nacl.signing import SigningKey
 from firmware.errors import UsageError
 from firmware.evidence.pki import Role, to_der
 from firmware.policy.minisign import public_key_text, sign_minisign
-from hal.file_key_store import FileKeyStore
+from hal.errors import HalError
 from hal.interfaces import KeyProtection
+from hal.key_store import KeyStoreSettings, open_key_store, parse_key_store, settings_table
 from tools import pki
 from tools.console import output
 from tools.policies import read_profile
@@ -158,6 +159,8 @@ class CameraOrder:
     protection: KeyProtection
     dock_host: str = ""
     dock_port: int = 0
+    key_store: KeyStoreSettings = field(default_factory=KeyStoreSettings)
+    """Where a TPM or a token is, when ``protection`` says so."""
 
 
 def make_camera(directory: Path, agency: Agency, order: CameraOrder, hal_options: Callable[[], str] = lambda: "") -> Path:
@@ -181,13 +184,13 @@ def make_camera(directory: Path, agency: Agency, order: CameraOrder, hal_options
     key_id, seed = _policy_key(agency.directory)
     (directory / "policy.toml.minisig").write_text(sign_minisign(seed, key_id, text.encode(), comment), encoding="utf-8")
     config = directory / "oathcamd.toml"
-    config.write_text(_config_text(order, hal_options()), encoding="utf-8")
+    config.write_text(_config_text(order, _key_store_lines(order) + hal_options()), encoding="utf-8")
     return config
 
 
 def _enrol(directory: Path, agency: Agency, order: CameraOrder) -> None:
     """The key is made in the key store and stays there; what leaves it is a request signed by it (BWC-POL-36)."""
-    store = FileKeyStore(directory, order.protection)
+    store = open_key_store(order.protection, directory, order.key_store)
     spki = store.generate_key()
     subject = pki.subject_name(agency.root.agency, Role.CAMERA, order.serial)
     request = pki.make_csr_with_key_store(store.sign_digest, spki, subject)
@@ -211,6 +214,14 @@ def _config_text(order: CameraOrder, hal_options: str) -> str:
         'policy = "policy.toml"\nrun_directory = "run"\n\n'
         f'[hal]\nbackend = "{order.backend}"\n\n[hal.{order.backend}]\n{hal_options}{dock}'
     )
+
+
+def _key_store_lines(order: CameraOrder) -> str:
+    """The lines that make the back-end open the same key store; a file is what it opens without any."""
+    if order.protection not in (KeyProtection.TPM, KeyProtection.PKCS11):
+        return ""
+    table = settings_table(order.key_store)
+    return "".join(f"{key} = {_toml(value) if isinstance(value, str) else f'0x{value:08x}'}\n" for key, value in table.items())
 
 
 def _toml(text: str) -> str:
@@ -239,9 +250,39 @@ def camera_command(
     profile: Annotated[str, typer.Option(help="Policy profile or policy file.")] = "default",
     officer: Annotated[str, typer.Option(help="Assigned officer; sealed in every recording's notes.")] = "",
     hal: Annotated[str, typer.Option(help="Back-end: sim (pi and pc come with their own packages).")] = "sim",
+    key_store: Annotated[str, typer.Option(help="Where the signing key lives: file, tpm or pkcs11 (the simulator's is simulated).")] = "",
+    tpm_tcti: Annotated[str, typer.Option(help="TPM as TSS name:configuration (default: device:/dev/tpmrm0).")] = "",
+    tpm_handle: Annotated[str, typer.Option(help="Persistent handle for the key, such as 0x8100bc01.")] = "",
+    tpm_counter: Annotated[str, typer.Option(help="NV index for the boot counter, such as 0x0180bc01.")] = "",
+    pkcs11_module: Annotated[str, typer.Option(help="PKCS#11 library of the token, an absolute path.")] = "",
+    pkcs11_token: Annotated[str, typer.Option(help="Label of the token.")] = "",
+    pkcs11_label: Annotated[str, typer.Option(help="Label for the key (default: oathcam).")] = "",
+    pkcs11_pin_file: Annotated[str, typer.Option(help="File with the token's PIN, mode 0600, an absolute path.")] = "",
 ) -> None:
-    """Make one camera of an agency."""
-    protection = KeyProtection.SIMULATED if hal == "sim" else KeyProtection.FILE
-    order = CameraOrder(serial, "oathcam", officer, profile, hal, protection)
+    """Make one camera of an agency. A key in hardware is made in the TPM or token of the machine on which this runs."""
+    given = {
+        "tpm_tcti": tpm_tcti,
+        "tpm_handle": tpm_handle,
+        "tpm_counter": tpm_counter,
+        "pkcs11_module": pkcs11_module,
+        "pkcs11_token": pkcs11_token,
+        "pkcs11_label": pkcs11_label,
+        "pkcs11_pin_file": pkcs11_pin_file,
+    }
+    settings = key_store_settings(hal, key_store, {key: value for key, value in given.items() if value})
+    protection = KeyProtection.SIMULATED if hal == "sim" else settings.key_store
+    order = CameraOrder(serial, "oathcam", officer, profile, hal, protection, key_store=settings)
     config = make_camera(directory, load_agency(agency), order)
-    output.print(f"camera {serial!r} provisioned: {config}", soft_wrap=True)
+    output.print(f"camera {serial!r} provisioned, signing key: {protection.value}: {config}", soft_wrap=True)
+
+
+def key_store_settings(backend: str, kind: str, given: Mapping[str, str]) -> KeyStoreSettings:
+    """The options of the command line, checked as the back-end will check them; ``UsageError``."""
+    if backend == "sim" and (kind or given):
+        raise UsageError("the simulator's key store is simulated", remedy="Leave the key store's options out, or choose --hal pi or pc.")
+    table: dict[str, str | int] = {"key_store": kind or "file", **given}
+    try:
+        table |= {key: int(given[key], 0) for key in ("tpm_handle", "tpm_counter") if key in given}
+        return parse_key_store(table)
+    except (HalError, ValueError) as error:
+        raise UsageError(str(error), remedy="See `oathcam provision camera --help`.") from None

@@ -64,6 +64,8 @@ def verify(
         for report in reports:
             print_report(report)
         output.print(f"verdict: [bold {_COLOURS[verdict]}]{verdict.value}[/]")
+        for words in sorted({recording.signing_key or "" for report in reports for recording in report.recordings} - {""}):
+            output.print(f"  the camera states that {words}", soft_wrap=True, highlight=False)
     raise typer.Exit(verdict.exit_code)
 
 

@@ -79,6 +79,19 @@ class LayerResult:
     severity: Severity
 
 
+_KEY_WORDS = {
+    "file": "its signing key lies in a file, not in hardware: whoever has read that file can sign as this camera",
+    "tpm": "its signing key lies in a TPM 2.0, which made it and does not give it out",
+    "pkcs11": "its signing key lies in a PKCS#11 token, which made it and does not give it out",
+    "simulated": "its signing key belongs to the simulator, not to hardware: nothing signed with it is evidence",
+}
+
+
+def key_words(protection: str) -> str:
+    """What a manifest's ``key_protection`` means. It is the camera's own word, which no TPM or token has certified."""
+    return _KEY_WORDS[protection]
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingReport:
     """Everything said of one recording. ``facts`` are JSON-ready values read from signed objects only."""
@@ -90,6 +103,11 @@ class RecordingReport:
     @property
     def verdict(self) -> Verdict:
         return verdict_of(self.findings)
+
+    @property
+    def signing_key(self) -> str | None:
+        """Where the key lies, in words; ``None`` when there is no manifest that a camera of the agency signed."""
+        return key_words(self.facts["key_protection"]) if self.facts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +132,7 @@ class Report:
                 {
                     "recording": report.recording,
                     "verdict": report.verdict.value,
+                    "signing_key": report.signing_key,
                     "facts": report.facts,
                     "findings": [finding.as_dict() for finding in report.findings if finding.severity is not Severity.GOOD],
                     "layers": [vars_of(layer) for layer in layers_of(report.findings)],

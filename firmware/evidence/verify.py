@@ -52,7 +52,10 @@ class LedgerView:
     entries: tuple[Entry, ...]
 
     def of(self, recording: str) -> tuple[Entry, ...]:
-        return tuple(entry for entry in self.entries if entry.fields.get("recording") == recording)
+        """The leaves that speak of the recording, and the boot leaf of the boot in which it began."""
+        mine = tuple(entry for entry in self.entries if entry.fields.get("recording") == recording)
+        boots = {entry.boot for entry in mine if entry.kind == "begin"}
+        return (*(entry for entry in self.entries if entry.kind == "boot" and entry.boot in boots), *mine)
 
 
 Progress = Callable[[str, int, int], None]

@@ -14,7 +14,7 @@ from firmware.custody.entries import Entry
 from firmware.custody.receipt import Receipt, check_receipt
 from firmware.errors import FormatError, IntegrityError, RefusedError, UnavailableError
 from firmware.evidence import cms, pki
-from firmware.evidence.findings import Finding, Severity
+from firmware.evidence.findings import Finding, Severity, key_words
 from firmware.evidence.manifest import Begin, FragmentRecord, Manifest
 from firmware.evidence.primitives import sha256
 from firmware.media.fmp4_read import InitInfo, parse_fragment, parse_init
@@ -109,7 +109,8 @@ class RecordingCheck:
         except FormatError as error:
             self._add(Severity.BAD, "begin", str(error), file="begin.json")
             return
-        if (begin.recording, begin.device, begin.assignment) != (manifest.recording, manifest.device, manifest.assignment):
+        said = (begin.recording, begin.device, begin.assignment, begin.key_protection)
+        if said != (manifest.recording, manifest.device, manifest.assignment, manifest.key_protection):
             self._add(Severity.BAD, "begin", "begin.json and manifest.json speak of different recordings", file="begin.json")
 
     def _strangers(self, manifest: Manifest) -> None:
@@ -139,6 +140,8 @@ class RecordingCheck:
             self._add(
                 Severity.BAD, "ledger", "promised by a leaf, and not in the manifest", fragment=seq, utc=told[seq].fields["start_utc"]
             )
+        for boot in by_kind.get("boot", []):
+            self._expect("ledger", "key protection", boot.fields["key_protection"], manifest.key_protection)
         self._expect("ledger", "gaps", len(by_kind.get("drop", [])), len(manifest.gaps))
         self._expect("ledger", "marks", len(by_kind.get("mark", [])), len(manifest.marks))
 
@@ -274,9 +277,7 @@ class RecordingCheck:
         for gap in manifest.gaps:
             text = f"{gap.pictures_lost} pictures lost in {gap.duration_us / 1e6:.2f} s: {gap.cause}"
             self._add(Severity.NOTE, "manifest", text, fragment=max(gap.after_fragment, 0))
-        if manifest.key_protection in ("file", "simulated"):
-            what = {"file": "a file", "simulated": "the simulator"}[manifest.key_protection]
-            self._add(Severity.NOTE, "certificate", f"the signing key was kept by {what}, not by hardware")
+        self._add(Severity.NOTE, "certificate", f"the camera states that {key_words(manifest.key_protection)}")
 
     def _receipt(self, manifest: Manifest) -> None:
         name = f"{self._recording}.json"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pi_bench
+from keybench import pkcs11_stores, tpm_stores
 
 from hal.file_key_store import FileKeyStore
 from hal.interfaces import (
@@ -318,7 +319,7 @@ VOLUMES = {"sim": _sim_volume, "posix": _posix_volume}
 CLOCKS = {"sim": _sim_clock, "posix": _posix_clock}
 INBOXES = {"sim": _sim_inbox, "posix": _posix_inbox}
 WORKERS = {"sim": _sim_worker, "posix": _posix_worker}
-KEY_STORES = {"sim": _sim_keys, "file": _file_keys}
+KEY_STORES = {"sim": _sim_keys, "file": _file_keys, "tpm": tpm_stores, "pkcs11": pkcs11_stores}
 ENTROPIES = {"sim": _sim_entropy, "posix": _system_entropy}
 WATCHDOGS = {"sim": _sim_watchdog, "posix": _posix_watchdog}
 MEDIA = {

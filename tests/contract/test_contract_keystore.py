@@ -105,6 +105,7 @@ def test_the_chain_survives_and_must_fit_the_key(reopen: Callable[[], KeyStore])
 def test_the_counter_rises_by_one_and_survives(reopen: Callable[[], KeyStore]) -> None:
     """BWC-POL-29: a rolled-back vault cannot hide behind a rolled-back counter."""
     store = reopen()
+    store.generate_key()  # the counter is the key's: a store may have none before
     assert store.counter_read() == 0
     assert [store.counter_increment() for _ in range(3)] == [1, 2, 3]
     again = reopen()

@@ -47,8 +47,9 @@ def test_every_import_is_declared() -> None:
     """What the tree imports is in pyproject.toml by name: nothing works only because something else happened to bring it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    distributions = {normal(name) for name in [*project["dependencies"], *optional["pi"]]}
-    modules = {"cv2": "opencv-python", "nacl": "pynacl", "serial": "pyserial"}
+    devices = [name for extra in ("pi", "tpm", "pkcs11") for name in optional[extra]]
+    distributions = {normal(name) for name in [*project["dependencies"], *devices]}
+    modules = {"cv2": "opencv-python", "nacl": "pynacl", "pkcs11": "python-pkcs11", "serial": "pyserial"}
     foreign = set()
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):

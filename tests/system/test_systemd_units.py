@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hal.key_store import CREDENTIAL
+
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 SERVICES = ("oathcamd.service", "oathcam-sync.service")
 EXPOSURE = {"oathcamd.service": 10, "oathcam-sync.service": 15}
@@ -25,9 +27,13 @@ def need_analyze() -> None:
 
 
 def settings(name: str) -> dict[str, list[str]]:
+    return settings_of(UNITS / name)
+
+
+def settings_of(unit: Path) -> dict[str, list[str]]:
     """Every assignment of a unit file: name → values in order, of all sections."""
     found: dict[str, list[str]] = {}
-    for line in (UNITS / name).read_text().splitlines():
+    for line in unit.read_text().splitlines():
         if match := re.match(r"([A-Z][A-Za-z]+)=(.*)", line):
             found.setdefault(match[1], []).append(match[2])
     return found
@@ -131,3 +137,22 @@ def test_path_unit_starts_the_sync_of_the_recorders_request() -> None:
     assert settings("oathcam-sync.service")["ExecStartPre"] == [f"+/usr/bin/rm -f {request}"]
     runtime = settings("oathcamd.service")["RuntimeDirectory"][0]
     assert request.startswith(f"/run/{runtime}/")
+
+
+def test_recorder_reaches_its_secure_element_and_no_usb() -> None:
+    """TPM and I2C are open; the PIN's credential has the name that the key store looks for."""
+    recorder = settings("oathcamd.service")
+    assert {"char-tpm rw", "char-i2c rw"} <= set(recorder["DeviceAllow"])
+    assert not any("usb" in device for device in recorder["DeviceAllow"])
+    assert f"#LoadCredential={CREDENTIAL}:" in (UNITS / "oathcamd.service").read_text()
+
+
+def test_the_credential_line_is_understood(tmp_path: Path) -> None:
+    """What a technician takes the '#' off is a line that systemd knows."""
+    need_analyze()
+    unit = tmp_path / "oathcamd.service"
+    text = (UNITS / "oathcamd.service").read_text()
+    unit.write_text(re.sub(r"(?m)^#(LoadCredential|DeviceAllow)=", r"\1=", text))
+    assert settings_of(unit)["LoadCredential"]
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

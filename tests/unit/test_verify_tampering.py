@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from firmware.evidence.findings import Report, Severity, Verdict
-from firmware.evidence.verify import verify_device
-from hal.interfaces import ButtonName
+from firmware.custody.checkpoint import read_log
+from firmware.evidence.findings import Report, Severity, Verdict, key_words
+from firmware.evidence.manifest import KEY_PROTECTIONS
+from firmware.evidence.pki import load_certificates_pem, public_key
+from firmware.evidence.verify import LedgerView, verify_device
+from firmware.evidence.verify_recording import RecordingCheck
+from hal.interfaces import ButtonName, KeyProtection
+from tools.cli import app
 from tools.sources import DirectorySource, load_key, load_roots
 
 
@@ -166,3 +174,37 @@ def test_a_symbolic_link_is_not_followed(copy: Path, verify: Callable, tmp_path:
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     assert any("fragment 1" in one for one in bad(verify(copy)))
+
+
+@pytest.mark.parametrize(
+    ("protection", "words"),
+    [("file", "in a file"), ("tpm", "in a TPM 2.0"), ("pkcs11", "in a PKCS#11 token"), ("simulated", "belongs to the simulator")],
+)
+def test_the_verdict_says_where_the_key_was(protection: str, words: str) -> None:
+    assert words in key_words(protection)
+    assert set(KEY_PROTECTIONS) == {each.value for each in KeyProtection}
+
+
+def test_a_manifest_that_boasts_is_caught_by_the_boot_leaf(copy: Path, agency) -> None:
+    """Manifest and ledger speak of one key: a recording cannot claim a better one than the camera had when it booted."""
+    source, roots = DirectorySource(copy), load_roots(agency.directory / "root.crt")
+    chain = load_certificates_pem((copy / "ledger" / "device.pem").read_bytes())
+    entries = read_log((copy / "ledger" / "log").read_bytes(), "oathcam/SIM-0001", public_key(chain[0])).entries
+    leaves = LedgerView(entries).of(first(copy).name)
+    assert leaves[0].kind == "boot"
+    for protection, severity in (("simulated", Severity.GOOD), ("tpm", Severity.BAD)):
+        boot = dataclasses.replace(leaves[0], fields={**leaves[0].fields, "key_protection": protection})
+        findings, facts = RecordingCheck(source, first(copy).name, roots, None, (boot, *leaves[1:]), None).run()
+        assert facts["key_protection"] == "simulated"
+        assert [one.severity for one in findings if one.text.startswith("key protection")] == [severity]
+
+
+def test_the_command_says_where_the_key_was(copy: Path, agency) -> None:
+    """In words for people, and in words for programs."""
+    arguments = ["verify", str(copy), "--trust", str(agency.directory / "root.crt")]
+    said = CliRunner().invoke(app, arguments)
+    assert "the camera states that its signing key belongs to the simulator" in " ".join(said.output.split("verdict:")[-1].split())
+    found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
+    for recording in found["devices"][0]["recordings"]:
+        assert recording["signing_key"] == key_words("simulated")
+        assert recording["facts"]["key_protection"] == "simulated"
