@@ -117,6 +117,12 @@ class Video11:
             self._on = True
             self._thread.start()
 
+    def _stream_off(self, _kind: Any) -> None:
+        """The device lets go of every buffer before this returns."""
+        self.close()
+        if self._on:
+            self._thread.join()
+
     _HANDLERS: ClassVar[dict[int, Any]] = {
         v4l2.VIDIOC_S_CTRL: _set_control,
         v4l2.VIDIOC_S_EXT_CTRLS: _set_controls,
@@ -125,6 +131,7 @@ class Video11:
         v4l2.VIDIOC_QBUF: _queue_buffer,
         v4l2.VIDIOC_DQBUF: _take_buffer,
         v4l2.VIDIOC_STREAMON: _stream_on,
+        v4l2.VIDIOC_STREAMOFF: _stream_off,
     }
 
     # The codec
