@@ -1,0 +1,91 @@
+"""The Pi's settings, checked: an unknown key is an error, not a wish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hal.interfaces import HalConfig
+from hal.key_store import KeyStoreSettings, split_settings
+from hal.settings import Check, Mismatch, boolean, integer, one_of, parse_settings, path, text
+
+PROCESS, THREAD = "process", "thread"
+
+
+@dataclass(frozen=True, slots=True)
+class PiConfig:
+    """``volume`` and ``keys`` are directories, ``sync_request`` the file to make when a dock sync is wanted. The rest has defaults.
+
+    ``board``: its name, where it cannot be read. ``capture``: in a ``process`` of its own, or in a ``thread`` of the recorder (for
+    debugging). ``camera_index``, ``lens_position`` (dioptres), ``rotate`` (0 or 180): as :class:`hal.pi.camera.CameraOptions`.
+    ``microphone``: an ALSA device, empty for none; ``microphone_bits`` 16 or 32, ``microphone_channels``, ``microphone_channel`` (from
+    0), ``microphone_gain`` (a factor). ``gnss``, ``gauge``, ``hint``: whether there is a receiver, a fuel gauge, a serial hint channel.
+    ``serial`` and ``firmware``: what the hint channel says of this camera.
+    """
+
+    volume: Path
+    keys: Path
+    sync_request: Path
+    board: str = ""
+    capture: str = PROCESS
+    camera_index: int = 0
+    lens_position: float = 0.5
+    rotate: int = 0
+    microphone: str = ""
+    microphone_bits: int = 32
+    microphone_channels: int = 2
+    microphone_channel: int = 0
+    microphone_gain: float = 1.0
+    gnss: bool = True
+    gauge: bool = True
+    hint: bool = True
+    serial: str = ""
+    firmware: str = ""
+    inbox_limit: int = 256
+
+
+def parse_config(config: HalConfig) -> tuple[PiConfig, KeyStoreSettings]:
+    """``HalError`` naming the key for anything unknown, missing or of another type."""
+    key_store, rest = split_settings(config)
+    return parse_settings(PiConfig, _CHECKS, rest, "Pi back-end"), key_store
+
+
+def _number(key: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 100:
+        raise Mismatch(key, "a number from 0 to 100", value)
+    return float(value)
+
+
+def _rotation(key: str, value: Any) -> int:
+    if value not in (0, 180):
+        raise Mismatch(key, "0 or 180", value)
+    return int(value)
+
+
+def _word(key: str, value: Any) -> str:
+    return "" if value == "" else text(key, value)
+
+
+_CHECKS: Mapping[str, Check] = {
+    "volume": path,
+    "keys": path,
+    "sync_request": path,
+    "board": _word,
+    "capture": one_of(PROCESS, THREAD),
+    "camera_index": integer,
+    "lens_position": _number,
+    "rotate": _rotation,
+    "microphone": _word,
+    "microphone_bits": integer,
+    "microphone_channels": integer,
+    "microphone_channel": integer,
+    "microphone_gain": _number,
+    "gnss": boolean,
+    "gauge": boolean,
+    "hint": boolean,
+    "serial": _word,
+    "firmware": _word,
+    "inbox_limit": integer,
+}
