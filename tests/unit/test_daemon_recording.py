@@ -187,3 +187,27 @@ def test_plain_concatenation_plays(make_bench: Callable, tmp_path) -> None:
     movie.write_bytes(b"".join(open_sealed((folder / one).read_bytes(), key.private_key, key.certificate) for one in names))
     with av.open(str(movie)) as container:
         assert sum(1 for _ in container.decode(video=0)) == bench.manifest(recording).pictures
+
+
+def test_a_microphone_that_fails_is_started_again_while_recording(make_bench: Callable) -> None:
+    """BWC-POL-47: told, tried again every few seconds, told when sound is back; pictures never stop, and the sound track shows its hole."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(3))
+    bench.world.at(bench.at(8), lambda: bench.world.microphone.fail("unplugged", failing_starts=2))
+    hold(bench, 28)
+    bench.run(34)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    assert {round((after - before) * 30) for before, after in pairwise(picture_times(bench, recording))} == {1}
+    assert manifest.gaps == ()
+    entries = [entry for entry in bench.entries() if entry.kind in ("fault", "recovered")]
+    told = [(entry.kind, entry.fields["port"], entry.time.boottime_ns / 1e9 - 4) for entry in entries]
+    assert [(kind, port) for kind, port, _ in told] == [("fault", "microphone"), ("recovered", "microphone")]
+    (failed, back) = (at for _, _, at in told)
+    # The first start within a second, as none was tried of late; then every 5 s: two that fail, and one that works.
+    assert 8 <= failed < 8.2
+    assert 10 < back - failed < 12
+    silent = [one.seq for one in manifest.fragments if one.audio_frames == 0 and one.seq >= manifest.pre_event.activation_fragment]
+    assert 9 <= len(silent) <= 11
+    assert silent == list(range(silent[0], silent[-1] + 1))
+    assert manifest.fragments[-2].audio_frames > 40
