@@ -5,14 +5,16 @@ Killing the daemon is pulling the card out; starting it again is plugging it in.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -80,6 +82,20 @@ class SoundRig:
                 pcm.close()
             return
         raise AssertionError(f"no sound from the rig: {(self._directory / 'pulse.log').read_text()[-500:]}")
+
+
+_SHARED: list[SoundRig] = []
+
+
+def shared_rig() -> SoundRig:
+    """One rig for the whole test run, for tests that do not pull it; it ends with the process."""
+    if not _SHARED:
+        stack = ExitStack()
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="sound-")))
+        _SHARED.append(stack.enter_context(sound_rig(directory)))
+        atexit.register(stack.close)
+    os.environ["ALSA_CONFIG_PATH"] = str(_SHARED[0].config)
+    return _SHARED[0]
 
 
 def why_absent() -> str:

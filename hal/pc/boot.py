@@ -1,0 +1,115 @@
+"""The laptop's ports, opened."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from hal.alsa_card import SoundCard
+from hal.alsa_microphone import AlsaMicrophone
+from hal.directory_volume import DirectoryVolume
+from hal.errors import HalUnavailable
+from hal.file_key_store import FileKeyStore
+from hal.interfaces import Clock, Fix, Hal, HalConfig, Microphone, Positioning
+from hal.pc.camera import PcCamera
+from hal.pc.clock import LaptopClock
+from hal.pc.config import AUTO, NONE, PcConfig, parse_config
+from hal.pc.feed import Feed, FileFeed
+from hal.pc.file_microphone import FileMicrophone, NoMicrophone
+from hal.pc.hands import KeyboardButtons, KeyboardDock
+from hal.pc.indicators import ShownWatchdog, TerminalIndicators
+from hal.pc.power import LaptopPower
+from hal.pc.terminal import KeyInput, StatusLine
+from hal.pc.v4l2 import V4l2Feed, find_webcam
+from hal.posix import QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker
+
+
+class NoReceiver(Positioning):
+    """A laptop does not know where it is."""
+
+    def fix(self) -> Fix | None:
+        return None
+
+
+def open_feed(source: str, clock: Clock) -> Feed:
+    """A device below /dev, a file, or the first webcam. ``HalUnavailable`` names the remedy."""
+    source = source or find_webcam()
+    return V4l2Feed(source, clock) if source.startswith("/dev/") else FileFeed(source, clock)
+
+
+def open_microphone(settings: PcConfig, clock: Clock) -> Microphone:
+    """What ``microphone`` says; ``auto`` is the sound of a file that has some, none beside a file that has none, else ALSA's default."""
+    if settings.microphone == NONE:
+        return NoMicrophone()
+    if settings.microphone != AUTO:
+        return AlsaMicrophone(clock, SoundCard(settings.microphone))
+    if not settings.source or settings.source.startswith("/dev/"):
+        return AlsaMicrophone(clock, SoundCard())
+    try:
+        return FileMicrophone(settings.source, clock)
+    except HalUnavailable:
+        return NoMicrophone()
+
+
+def open_hal(config: HalConfig) -> Hal:
+    """Every port. What was opened is closed again when a later one cannot be."""
+    settings = parse_config(config)
+    closers: list[Callable[[], None]] = []
+    try:
+        return _open_ports(settings, closers)
+    except BaseException:
+        for close in reversed(closers):
+            close()
+        raise
+
+
+def _open_ports(settings: PcConfig, closers: list[Callable[[], None]]) -> Hal:
+    clock = LaptopClock()
+    closers.append(clock.close)
+    key_store = FileKeyStore(settings.keys)  # the one line to change for a key store in hardware
+    volume = DirectoryVolume(_made(settings.volume))
+    camera = PcCamera(open_feed(settings.source, clock), clock)
+    closers.append(camera.close)
+    microphone = open_microphone(settings, clock)
+    closers.append(microphone.stop)
+    power = LaptopPower(clock)
+    closers.append(power.close)
+    watchdog = SdNotifyWatchdog(os.environ)
+    closers.append(watchdog.close)
+    line = StatusLine(sys.stderr)
+    closers.append(line.close)
+    indicators = TerminalIndicators(line)
+    dock_link = KeyboardDock(clock, settings.sync_request, settings.dock_file)
+    closers.append(dock_link.close)
+    # Last of all, and closed first: from here on the terminal is not as its owner left it.
+    buttons = KeyboardButtons(KeyInput(settings.keyboard), clock, settings.hold_ms, dock_link.toggle)
+    closers.append(buttons.close)
+    return Hal(
+        backend="pc",
+        clock=clock,
+        inbox=QueueInbox(settings.inbox_limit),
+        camera=camera,
+        microphone=microphone,
+        buttons=buttons,
+        indicators=indicators,
+        key_store=key_store,
+        entropy=SystemEntropy(),
+        volume=volume,
+        power=power,
+        positioning=NoReceiver(),
+        dock_link=dock_link,
+        watchdog=ShownWatchdog(watchdog, indicators),
+        make_worker=ThreadWorker,
+        describe={"backend": "laptop", **camera.describe(), "microphone": settings.microphone, "power": power.describe()},
+        closers=tuple(reversed(closers)),
+    )
+
+
+def _made(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HalUnavailable(f"no directory for the evidence volume at {str(directory)!r}: {error.strerror}") from error
+    return directory
