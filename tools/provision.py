@@ -39,6 +39,8 @@ app = typer.Typer(help="Make an agency, or a camera that belongs to it.", no_arg
 YEARS_ROOT, YEARS_LEAF = 40, 30
 """Media Signing validators check against today's date, so a leaf outlives the evidence it signed."""
 RECIPIENTS = ("agency", "oversight")
+HOLD_SPARE_MS = 500
+"""A laptop's hold key presses this much longer than the policy asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,18 @@ def _toml(text: str) -> str:
     return json.dumps(text, ensure_ascii=True)
 
 
+def hal_lines(order: CameraOrder, source: str = "", microphone: str = "") -> str:
+    """Lines of the back-end's table: where the camera looks and listens; on a laptop, how long the hold key presses."""
+    settings: dict[str, str | int] = {}
+    if source:
+        settings["source"] = source if source.startswith("/dev/") else str(Path(source).resolve())
+    if microphone:
+        settings["microphone"] = microphone
+    if order.backend == "pc":
+        settings["hold_ms"] = read_profile(order.profile)[0].activation.hold_to_stop_ms + HOLD_SPARE_MS
+    return "".join(f"{name} = {_toml(value) if isinstance(value, str) else value}\n" for name, value in settings.items())
+
+
 @app.command("agency")
 def agency_command(
     directory: Annotated[Path, typer.Argument(help="New directory for the agency's keys and certificates.")],
@@ -238,10 +252,12 @@ def camera_command(
     serial: Annotated[str, typer.Option(help="Serial number, unique in the agency.")],
     profile: Annotated[str, typer.Option(help="Policy profile or policy file.")] = "default",
     officer: Annotated[str, typer.Option(help="Assigned officer; sealed in every recording's notes.")] = "",
-    hal: Annotated[str, typer.Option(help="Back-end: sim (pi and pc come with their own packages).")] = "sim",
+    hal: Annotated[str, typer.Option(help="Back-end: sim, pc or pi.")] = "sim",
+    source: Annotated[str, typer.Option(help="What the camera of sim or pc looks at: a video file, or a device below /dev.")] = "",
+    microphone: Annotated[str, typer.Option(help="Microphone of pc: an ALSA device, auto or none.")] = "",
 ) -> None:
     """Make one camera of an agency."""
     protection = KeyProtection.SIMULATED if hal == "sim" else KeyProtection.FILE
     order = CameraOrder(serial, "oathcam", officer, profile, hal, protection)
-    config = make_camera(directory, load_agency(agency), order)
+    config = make_camera(directory, load_agency(agency), order, lambda: hal_lines(order, source, microphone))
     output.print(f"camera {serial!r} provisioned: {config}", soft_wrap=True)
