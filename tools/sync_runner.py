@@ -18,7 +18,7 @@ from firmware.config import DeviceConfig
 log = logging.getLogger("oathcam.sync")
 
 _LOOK_S = 0.5
-_END_S = 10.0
+_END_S = 3.0
 
 
 class SyncRunner:
@@ -74,5 +74,7 @@ def _report(code: int, said: str, complained: str) -> None:
         report = json.loads(said.strip().splitlines()[-1])
         outcomes = ", ".join(f"{one['recording']} {one['outcome']}" for one in report["recordings"]) or "nothing new"
         log.log(logging.INFO if code == 0 else logging.WARNING, "dock: %s", outcomes)
+    elif code < 0:
+        log.warning("dock: no sync yet; it goes on at the next visit")
     else:
         log.warning("dock: no sync: %s", (complained.strip().splitlines() or [f"exit code {code}"])[0])

@@ -21,6 +21,8 @@ STDIN = "-"
 _KEYS = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 """For writing too: a FIFO that nobody else has open for writing would be at its end."""
 _CLEAR = "\r\x1b[2K"
+_WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
+"""A line that is too long for the terminal is cut by it: two lines could not be written over."""
 
 
 class KeyInput:
@@ -98,7 +100,8 @@ class StatusLine:
             if text == self._shown and not bell:
                 return True
             self._shown = text
-            return self._write(f"{_CLEAR}{text}" + "\a" * bell if self.is_terminal else text + "\n")
+            drawn = f"{_CLEAR}{_WRAP_OFF}{text}{_WRAP_ON}" + "\a" * bell
+            return self._write(drawn if self.is_terminal else text + "\n")
 
     def close(self) -> None:
         with self._lock:
