@@ -14,6 +14,7 @@ import errno
 import select
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,17 +167,16 @@ def open_card(card: SoundCard) -> Capture:
         )
     except alsaaudio.ALSAAudioError as error:
         raise HalUnavailable(f"no sound from {card.device!r}: {error}; {REMEDY}") from error
-    try:
-        # pyalsaaudio takes whatever the device gives instead of what was asked for.
-        check_format(pcm.info(), card)
-        pcm.set_tstamp_mode(alsaaudio.PCM_TSTAMP_ENABLE)
-        pcm.set_tstamp_type(alsaaudio.PCM_TSTAMP_TYPE_MONOTONIC)
-        return AlsaCapture(pcm, card)
-    except BaseException as error:
-        pcm.close()
-        if isinstance(error, RuntimeError):
-            raise HalUnavailable(f"{card.device!r} has no time stamps: {error}; {REMEDY}") from error
-        raise
+    with ExitStack() as undo:
+        undo.callback(pcm.close)
+        check_format(pcm.info(), card)  # pyalsaaudio takes whatever the device gives instead of what was asked for
+        try:
+            pcm.set_tstamp_mode(alsaaudio.PCM_TSTAMP_ENABLE)
+            pcm.set_tstamp_type(alsaaudio.PCM_TSTAMP_TYPE_MONOTONIC)
+        except RuntimeError as error:
+            raise HalUnavailable(f"sound card {card.device!r} has no time stamps: {error}; {REMEDY}") from error
+        undo.pop_all()
+    return AlsaCapture(pcm, card)
 
 
 def _error() -> type[Exception]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack
 
 from hal.alsa_card import SoundCard
 from hal.alsa_microphone import AlsaMicrophone
-from hal.directory_volume import DirectoryVolume
+from hal.directory_volume import DirectoryVolume, make_root
 from hal.errors import HalUnavailable
 from hal.file_key_store import FileKeyStore
 from hal.interfaces import Clock, Fix, Hal, HalConfig, Microphone, Positioning
@@ -56,36 +55,31 @@ def open_microphone(settings: PcConfig, clock: Clock) -> Microphone:
 def open_hal(config: HalConfig) -> Hal:
     """Every port. What was opened is closed again when a later one cannot be."""
     settings = parse_config(config)
-    closers: list[Callable[[], None]] = []
-    try:
-        return _open_ports(settings, closers)
-    except BaseException:
-        for close in reversed(closers):
-            close()
-        raise
+    with ExitStack() as opened:
+        return _open_ports(settings, opened)
 
 
-def _open_ports(settings: PcConfig, closers: list[Callable[[], None]]) -> Hal:
+def _open_ports(settings: PcConfig, opened: ExitStack) -> Hal:
     clock = LaptopClock()
-    closers.append(clock.close)
+    opened.callback(clock.close)
     key_store = FileKeyStore(settings.keys)  # the one line to change for a key store in hardware
-    volume = DirectoryVolume(_made(settings.volume))
+    volume = DirectoryVolume(make_root(settings.volume))
     camera = PcCamera(open_feed(settings.source, clock), clock)
-    closers.append(camera.close)
+    opened.callback(camera.close)
     microphone = open_microphone(settings, clock)
-    closers.append(microphone.stop)
+    opened.callback(microphone.stop)
     power = LaptopPower(clock)
-    closers.append(power.close)
+    opened.callback(power.close)
     watchdog = SdNotifyWatchdog(os.environ)
-    closers.append(watchdog.close)
+    opened.callback(watchdog.close)
     line = StatusLine(sys.stderr)
-    closers.append(line.close)
+    opened.callback(line.close)
     indicators = TerminalIndicators(line)
     dock_link = KeyboardDock(clock, settings.sync_request, settings.dock_file)
-    closers.append(dock_link.close)
+    opened.callback(dock_link.close)
     # Last of all, and closed first: from here on the terminal is not as its owner left it.
     buttons = KeyboardButtons(KeyInput(settings.keyboard), clock, settings.hold_ms, dock_link.toggle)
-    closers.append(buttons.close)
+    opened.callback(buttons.close)
     return Hal(
         backend="pc",
         clock=clock,
@@ -103,13 +97,5 @@ def _open_ports(settings: PcConfig, closers: list[Callable[[], None]]) -> Hal:
         watchdog=ShownWatchdog(watchdog, indicators),
         make_worker=ThreadWorker,
         describe={"backend": "laptop", **camera.describe(), "microphone": settings.microphone, "power": power.describe()},
-        closers=tuple(reversed(closers)),
+        closers=(opened.pop_all().close,),
     )
-
-
-def _made(directory: Path) -> Path:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HalUnavailable(f"no directory for the evidence volume at {str(directory)!r}: {error.strerror}") from error
-    return directory

@@ -15,6 +15,7 @@ import select
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import av
@@ -79,8 +80,8 @@ class V4l2Feed(Feed):
         self._fit: tuple[Canvas, Fit] | None = None
 
     def open(self, video: VideoFormat, began_ns: int) -> None:
-        container = self._negotiate(video)
-        try:
+        with ExitStack() as undo:
+            container = undo.enter_context(self._negotiate(video))
             descriptor = _descriptor_of(self._device)
             # Nothing here may block for ever: a device that stalls must not keep its thread, nor itself.
             os.set_blocking(descriptor, False)
@@ -88,9 +89,7 @@ class V4l2Feed(Feed):
             self._poll.register(descriptor, select.POLLIN)
             _keep_rate(descriptor)
             container.streams.video[0].codec_context.thread_count = 1  # threads would hold pictures back
-        except BaseException:
-            container.close()
-            raise
+            undo.pop_all()
         self._container = container
         self._packets = container.demux(video=0)
         self._seen_s = time.monotonic()

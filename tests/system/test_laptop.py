@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from clips import make_clip
+from soundrig import DEVICE, sound_rig
 
 from firmware.custody.checkpoint import read_log
 from firmware.custody.entries import Entry
@@ -140,6 +141,36 @@ def test_one_command_a_few_keys_and_a_dock(tmp_path: Path, clip: Path) -> None:
     assert manifest.pictures >= 3 * 30
     assert sum(fragment.audio_frames for fragment in manifest.fragments) > 100
     assert [entry.kind for entry in leaves(card)][-1] == "shutdown"
+
+
+def test_a_microphone_that_is_pulled_in_mid_recording(tmp_path: Path, clip: Path) -> None:
+    """BWC-POL-47: the film goes on without a gap, the loss and the return of the sound are in the ledger, the sound track has a hole."""
+    card = tmp_path / "oathcam-pc/camera/card"
+    with sound_rig(tmp_path / "sound") as rig, laptop(tmp_path, "--source", str(clip), "--microphone", DEVICE) as terminal:
+        terminal.wait("a ready camera", lambda: "ready" in kinds(card))
+        terminal.type("  ")
+        terminal.wait("evidence", lambda: kinds(card).count("fragment") >= 4)
+        rig.pull()
+        terminal.wait("the fault's leaf", lambda: "fault" in kinds(card))
+        rig.plug()
+        terminal.wait("the recovery's leaf", lambda: "recovered" in kinds(card))
+        count = kinds(card).count("fragment")
+        terminal.wait("sound again", lambda: kinds(card).count("fragment") >= count + 3)
+        terminal.type("h")
+        terminal.wait("the end of the recording", lambda: "end" in kinds(card))
+        assert terminal.end(signal.SIGTERM) == 0
+    told = [(entry.kind, entry.fields["port"]) for entry in leaves(card) if entry.kind in ("fault", "recovered")]
+    assert told == [("fault", "microphone"), ("recovered", "microphone")]
+    (recording,) = [path.name for path in (card / "vault").iterdir()]
+    manifest = Manifest.from_bytes((card / "vault" / recording / "manifest.json").read_bytes())
+    assert manifest.gaps == ()
+    heard = [fragment.audio_frames > 0 for fragment in manifest.fragments][manifest.pre_event.activation_fragment + 1 :]
+    assert heard[0]
+    assert False in heard
+    assert heard[-2]
+    agency = tmp_path / "oathcam-pc/agency"
+    report = verify_device(DirectorySource(card), load_roots(agency / "root.crt"), load_key(agency / "agency.key", None))
+    assert report.verdict is Verdict.AUTHENTIC, report.as_dict()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
