@@ -56,6 +56,8 @@ WRITER_STUCK_NS = 10_000_000_000
 """A card may stall for seconds; a writer that does not even fail for this long is stuck, and the watchdog's business."""
 STALL_NS = 1_500_000_000
 """No picture for this long is a camera fault (camera-notes §2.5: warn at 1.5 s)."""
+START_NS = 10_000_000_000
+"""A device that says it is starting may take this long: a webcam takes seconds, and to start it again would take them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class Daemon:
         self._capture.picture(picture)
         self._progress = True
         if self._model.has_fault(Port.CAMERA):
+            self._devices.camera_on = True  # also when it came back by itself: it is watched again
             self._feed(ev.Recovered(stamp(picture.captured), Port.CAMERA))
 
     def _sound(self, frame: AudioFrame) -> None:
@@ -254,7 +257,8 @@ class Daemon:
         """Progress of the sensor's own times, never "the thread is alive" (camera-notes §2.5)."""
         last = self._capture.last_picture
         since = self._devices.camera_since if last is None or last < self._devices.camera_since else last
-        if self._devices.camera_on and now.since(since) > STALL_NS:
+        patience_ns = START_NS if self._hal.camera.progress().starting else STALL_NS
+        if self._devices.camera_on and now.since(since) > patience_ns:
             self._device_trouble(Port.CAMERA, f"no picture for {now.since(since) / 1e9:.1f} s", now)
 
     def _watch_room(self, now: Timestamp) -> None:

@@ -5,7 +5,7 @@ Responsible for the port between camera and picture source, and for a file that 
 
 from __future__ import annotations
 
-import threading
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,6 @@ class FileFeed(Feed):
         self._path = path
         self._clock = clock
         self._source: FileSource | None = None
-        self._pause = threading.Event()
         self._fps = self._next = self._began_ns = 0
 
     def open(self, video: VideoFormat, began_ns: int) -> None:
@@ -80,10 +79,10 @@ class FileFeed(Feed):
             at_ns = self._instant(self._next)
         wait_s = (at_ns - now_ns) / SECOND
         if wait_s > PATIENCE_S:
-            self._pause.wait(PATIENCE_S)
+            time.sleep(PATIENCE_S)
             return None
         if wait_s > 0:
-            self._pause.wait(wait_s)
+            time.sleep(wait_s)
         self._next += 1
         return Exposure(at_ns)
 

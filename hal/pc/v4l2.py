@@ -29,7 +29,7 @@ from hal.instants import MonotonicStamps
 from hal.interfaces import Clock, VideoFormat
 from hal.pc.feed import PATIENCE_S, Exposure, Feed
 
-REMEDY = "plug one in (`ls /dev/video*`), close the program that uses it, or give a video file with --source"
+REMEDY = "plug one in, join the group `video`, close the program that uses it, or give a video file with --source"
 _FORMATS = ("yuyv422", "mjpeg", "")
 """'' takes whatever libav finds first."""
 _SILENT_S = 3.0
