@@ -89,6 +89,7 @@ _SHARED: list[SoundRig] = []
 
 def shared_rig() -> SoundRig:
     """One rig for the whole test run, for tests that do not pull it; it ends with the process."""
+    require()
     if not _SHARED:
         stack = ExitStack()
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="sound-")))
@@ -111,12 +112,17 @@ def why_absent() -> str:
     return "" if _SYSTEM_CONF.is_file() else f"{_SYSTEM_CONF} is not installed"
 
 
-@contextmanager
-def sound_rig(directory: Path) -> Iterator[SoundRig]:
-    """A rig that is plugged in. Skips with a sentence where it cannot be; on a CI machine that is a failure."""
+def require() -> None:
+    """Skip with a sentence where there can be no rig; on a CI machine that is a failure."""
     lacking = why_absent()
     if lacking:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no sound rig: {lacking}")
+
+
+@contextmanager
+def sound_rig(directory: Path) -> Iterator[SoundRig]:
+    """A rig that is plugged in."""
+    require()
     directory.mkdir(parents=True, exist_ok=True)
     before = os.environ.get("ALSA_CONFIG_PATH")
     rig = SoundRig(directory)
@@ -126,6 +132,6 @@ def sound_rig(directory: Path) -> Iterator[SoundRig]:
         yield rig
     finally:
         rig.pull()
-        del os.environ["ALSA_CONFIG_PATH"]
+        os.environ.pop("ALSA_CONFIG_PATH", None)
         if before is not None:
             os.environ["ALSA_CONFIG_PATH"] = before

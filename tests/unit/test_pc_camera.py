@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from clips import a_clip, make_clip
 
+from firmware.config import load_config, with_backend
 from hal.canvas import Canvas, Plane
 from hal.errors import DeviceFault, HalError, HalUnavailable
-from hal.interfaces import AudioFrame, Picture, VideoFormat
+from hal.interfaces import AudioFrame, KeyProtection, Picture, VideoFormat
 from hal.pc.boot import open_feed, open_hal, open_microphone
 from hal.pc.camera import PcCamera
 from hal.pc.config import parse_config
@@ -22,6 +24,8 @@ from hal.pc.feed import Exposure, Feed, FileFeed
 from hal.pc.file_microphone import FileMicrophone, NoMicrophone
 from hal.pc.v4l2 import V4l2Feed, card_name, find_webcam
 from hal.posix import PosixClock
+from tools.policies import read_profile
+from tools.provision import CameraOrder, hal_lines, make_camera
 
 SECOND = 1_000_000_000
 SMALL = VideoFormat(width=320, height=180, fps=30, bitrate_bps=300_000, gop_pictures=30)
@@ -278,8 +282,6 @@ def test_a_text_file_is_no_film(tmp_path: Path) -> None:
 
 def test_the_hal_opens_and_closes_whole(tmp_path: Path) -> None:
     """No thread and no descriptor stays behind, be it closed or refused half way."""
-    import os
-
     os.mkfifo(tmp_path / "keys.fifo")
     settings = {"volume": tmp_path / "card", "keys": tmp_path / "keys", "source": str(a_clip()), "keyboard": str(tmp_path / "keys.fifo")}
     before = set(os.listdir("/proc/self/fd")), threading.active_count()
@@ -292,3 +294,15 @@ def test_the_hal_opens_and_closes_whole(tmp_path: Path) -> None:
         open_hal({**settings, "keyboard": str(tmp_path / "absent")})
     assert len(os.listdir("/proc/self/fd")) == len(before[0])
     assert threading.active_count() == before[1]
+
+
+def test_provisioning_writes_what_the_back_end_reads(tmp_path: Path, agency) -> None:
+    """Source, microphone, and a hold key that presses longer than this camera's policy asks."""
+    text = read_profile("default")[1].replace("hold_to_stop_ms = 3000", "hold_to_stop_ms = 5000")
+    (tmp_path / "slow.toml").write_text(text)
+    order = CameraOrder("PC-2", "laptop", "", str(tmp_path / "slow.toml"), "pc", KeyProtection.FILE)
+    config = load_config(make_camera(tmp_path / "camera", agency, order, lambda: hal_lines(order, str(a_clip()), "none")))
+    settings = parse_config({**PLACES, **config.hal_options})
+    assert (settings.source, settings.microphone, settings.hold_ms) == (str(a_clip()), "none", 5500)
+    elsewhere = with_backend(config, "sim")
+    assert (elsewhere.backend, elsewhere.hal_options) == ("sim", {})
