@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,16 @@ def load_config(path: Path) -> DeviceConfig:
         dock_host=dock.get("host", ""),
         dock_port=dock.get("port", 0),
     )
+
+
+def with_backend(config: DeviceConfig, backend: str) -> DeviceConfig:
+    """The same camera on another back-end, with that one's table of the file if it has one."""
+    if backend == config.backend:
+        return config
+    options = tomllib.loads(config.path.read_text(encoding="utf-8"))["hal"].get(backend, {})
+    if not isinstance(options, dict):
+        raise UsageError(f"{config.path}: hal.{backend}: expected a table, got {options!r}", remedy="Correct the file.")
+    return replace(config, backend=backend, hal_options=options)
 
 
 def _check(path: Path, prefix: str, table: Mapping[str, Any], fields: Mapping[str, type], optional: set[str]) -> None:

@@ -156,7 +156,7 @@ class Daemon:
             case Picture():
                 self._picture(item)
             case AudioFrame():
-                self._capture.audio(item)
+                self._sound(item)
             case _:
                 self._handle_event(item, self._devices.now())
 
@@ -239,10 +239,16 @@ class Daemon:
         self._capture.picture(picture)
         self._progress = True
         if self._model.has_fault(Port.CAMERA):
+            self._devices.camera_on = True  # also when it came back by itself: it is watched again
             self._feed(ev.Recovered(stamp(picture.captured), Port.CAMERA))
 
+    def _sound(self, frame: AudioFrame) -> None:
+        self._capture.audio(frame)
+        if self._model.has_fault(Port.MICROPHONE):
+            self._feed(ev.Recovered(stamp(frame.captured), Port.MICROPHONE))
+
     def _device_trouble(self, port: Port, reason: str, now: Timestamp) -> None:
-        log.error("%s: %s", port.value, reason)
+        log.log(logging.DEBUG if self._model.has_fault(port) else logging.ERROR, "%s: %s", port.value, reason)
         if port is Port.CAMERA:
             self._devices.camera_on = False
         elif port is Port.MICROPHONE:
@@ -256,6 +262,7 @@ class Daemon:
 
     def _on_tick(self, now: Timestamp) -> None:
         self._devices.schedule_tick()
+        self._devices.retry_microphone(now)
         self._watch_room(now)
         self._release_due(now)
         if self._model.docked and self._awaiting_receipts:

@@ -23,6 +23,8 @@ from hal.interfaces import Colour, Cue, Hal, Lamp, LampName, Timer, VideoFormat
 
 TICK_NS = 1_000_000_000
 WATCH_NS = 250_000_000
+MICROPHONE_RETRY_NS = 5_000_000_000
+"""How often a microphone that failed is started again while its sound is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Devices:
         self.camera_on = True
         self.camera_since = read_clock(hal.clock)
         self.muted = False
-        self._microphone_on = False
+        self._microphone_on = self._microphone_wanted = False
+        self._microphone_tried = self.camera_since
 
     def start_camera(self, faulted: bool) -> None:
         """Start, or start again when it is at fault; nothing when it runs well."""
@@ -81,7 +84,7 @@ class Devices:
     def microphone_wanted(self, recording: bool) -> None:
         """Sound is captured while recording, and before only if the policy says so; never while muted (BWC-POL-10, -17)."""
         audio = self._policy.audio.enabled and not self.muted
-        wanted = audio and (recording or (self._policy.pre_event.audio and self.camera_on))
+        self._microphone_wanted = wanted = audio and (recording or (self._policy.pre_event.audio and self.camera_on))
         if wanted and not self._microphone_on:
             self._start_microphone()
         elif not wanted:
@@ -89,11 +92,18 @@ class Devices:
             self._microphone_on = False
 
     def microphone_failed(self) -> None:
-        """It stopped by itself; the next :meth:`microphone_wanted` starts it again."""
+        """It stopped by itself; :meth:`retry_microphone` or the next :meth:`microphone_wanted` starts it again."""
         self._microphone_on = False
 
+    def retry_microphone(self, now: Timestamp) -> None:
+        """Once in a while as long as sound is wanted and there is none; pictures go on (BWC-POL-47)."""
+        if self._microphone_wanted and not self._microphone_on and now.since(self._microphone_tried) >= MICROPHONE_RETRY_NS:
+            self._start_microphone()
+
     def _start_microphone(self) -> None:
+        self._microphone_tried = self.now()
         try:
+            self._hal.microphone.stop()  # one that reported a fault may still hold its device
             self._hal.microphone.start(self._intake)
             self._microphone_on = True
         except HalError as error:

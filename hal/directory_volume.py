@@ -36,6 +36,15 @@ _CALLER = {
 }
 
 
+def make_root(directory: Path) -> Path:
+    """The volume's directory, made when it is not there; for machines whose volume is no mount of its own."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HalUnavailable(f"no directory for the evidence volume at {str(directory)!r}: {error.strerror}") from error
+    return directory
+
+
 def split_name(name: str) -> tuple[str, ...]:
     """The components of a volume name; '' is the root. ``HalError`` for anything that could leave the volume."""
     if name == "":

@@ -17,11 +17,27 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from hal.canvas import Plane
-from hal.errors import HalUnavailable
+from hal.errors import HalError, HalUnavailable
 from hal.interfaces import VideoFormat
 
 _PRESET = "superfast"
 """Measured on two cores at 720p: 290 pictures/s, High profile; ultrafast 400, but Baseline and visibly blocky."""
+
+
+LEAST_BPS = 10_000
+
+
+def check_video(video: VideoFormat) -> None:
+    """``HalError`` for what this encoder is never asked to make."""
+    sized = 128 <= video.width <= 4096 and 96 <= video.height <= 2304 and video.width % 2 == video.height % 2 == 0
+    if not (sized and 1 <= video.fps <= 120 and video.gop_pictures >= 1):
+        raise HalError(f"the camera cannot deliver {video!r}")
+    check_bitrate(video.bitrate_bps)
+
+
+def check_bitrate(bitrate_bps: int) -> None:
+    if bitrate_bps < LEAST_BPS:
+        raise HalError(f"the camera cannot deliver {bitrate_bps!r} bit/s")
 
 
 @dataclass(frozen=True, slots=True)

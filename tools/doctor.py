@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from firmware.config import DeviceConfig, load_config
+from firmware.config import DeviceConfig, load_config, with_backend
 from firmware.errors import OathcamError, RefusedError, UnavailableError
 from firmware.policy.model import Policy
 from hal.interfaces import Hal
@@ -61,16 +60,7 @@ def _open(config: DeviceConfig, backend: str) -> Hal:
         if not directory.is_dir():  # a back-end might make it, and an empty card would look like a new one
             raise UnavailableError(f"no directory {str(directory)!r}", remedy="Mount the card, or provision the camera first.")
     places = {"volume": config.state_directory, "keys": config.key_directory, "sync_request": config.run_directory / "sync-request"}
-    return open_hal(backend, {**_options(config, backend), **{name: str(path) for name, path in places.items()}})
-
-
-def _options(config: DeviceConfig, backend: str) -> Mapping[str, Any]:
-    """The back-end's own table of the configuration, also when it is not the configured back-end."""
-    if backend == config.backend:
-        return config.hal_options
-    options = tomllib.loads(config.path.read_text(encoding="utf-8"))["hal"].get(backend, {})
-    assert isinstance(options, dict)
-    return options
+    return open_hal(backend, {**with_backend(config, backend).hal_options, **{name: str(path) for name, path in places.items()}})
 
 
 def check_up(hal: Hal, config: DeviceConfig) -> list[Row]:

@@ -40,6 +40,8 @@ app = typer.Typer(help="Make an agency, or a camera that belongs to it.", no_arg
 YEARS_ROOT, YEARS_LEAF = 40, 30
 """Media Signing validators check against today's date, so a leaf outlives the evidence it signed."""
 RECIPIENTS = ("agency", "oversight")
+HOLD_SPARE_MS = 500
+"""A laptop's hold key presses this much longer than the policy asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,18 @@ def _toml(text: str) -> str:
     return json.dumps(text, ensure_ascii=True)
 
 
+def hal_lines(order: CameraOrder, source: str = "", microphone: str = "") -> str:
+    """Lines of the back-end's table: where the camera looks and listens; on a laptop, how long the hold key presses."""
+    settings: dict[str, str | int] = {}
+    if source:
+        settings["source"] = source if source.startswith("/dev/") else str(Path(source).resolve())
+    if microphone:
+        settings["microphone"] = microphone
+    if order.backend == "pc":
+        settings["hold_ms"] = read_profile(order.profile)[0].activation.hold_to_stop_ms + HOLD_SPARE_MS
+    return "".join(f"{name} = {_toml(value) if isinstance(value, str) else value}\n" for name, value in settings.items())
+
+
 @app.command("agency")
 def agency_command(
     directory: Annotated[Path, typer.Argument(help="New directory for the agency's keys and certificates.")],
@@ -249,7 +263,9 @@ def camera_command(
     serial: Annotated[str, typer.Option(help="Serial number, unique in the agency.")],
     profile: Annotated[str, typer.Option(help="Policy profile or policy file.")] = "default",
     officer: Annotated[str, typer.Option(help="Assigned officer; sealed in every recording's notes.")] = "",
-    hal: Annotated[str, typer.Option(help="Back-end: sim (pi and pc come with their own packages).")] = "sim",
+    hal: Annotated[str, typer.Option(help="Back-end: sim, pc or pi.")] = "sim",
+    source: Annotated[str, typer.Option(help="What the camera of sim or pc looks at: a video file, or a device below /dev.")] = "",
+    microphone: Annotated[str, typer.Option(help="Microphone of pc or pi: an ALSA device; on pc also auto or none.")] = "",
     key_store: Annotated[str, typer.Option(help="Where the signing key lives: file, tpm or pkcs11 (the simulator's is simulated).")] = "",
     tpm_tcti: Annotated[str, typer.Option(help="TPM as TSS name:configuration (default: device:/dev/tpmrm0).")] = "",
     tpm_handle: Annotated[str, typer.Option(help="Persistent handle for the key, such as 0x8100bc01.")] = "",
@@ -272,7 +288,7 @@ def camera_command(
     settings = key_store_settings(hal, key_store, {key: value for key, value in given.items() if value})
     protection = KeyProtection.SIMULATED if hal == "sim" else settings.key_store
     order = CameraOrder(serial, "oathcam", officer, profile, hal, protection, key_store=settings)
-    config = make_camera(directory, load_agency(agency), order)
+    config = make_camera(directory, load_agency(agency), order, lambda: hal_lines(order, source, microphone))
     output.print(f"camera {serial!r} provisioned, signing key: {protection.value}: {config}", soft_wrap=True)
 
 

@@ -1,1 +1,2 @@
-"""The laptop back-end: a webcam or a file, the keyboard as buttons, the terminal as lamps."""
+"""The back-end for a laptop: a webcam or a video file, a sound card, the keyboard and the terminal. It knows no simulator: times,
+devices and disks are the machine's own."""

@@ -127,5 +127,3 @@ def _open_positioning(settings: PiConfig, board: Board, clock: Clock, opened: Ex
     positioning = open_positioning(board, clock)
     opened.callback(positioning.close)
     return positioning
-
-

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-from hal.errors import HalUnavailable
+from hal.directory_volume import make_root
 from hal.file_key_store import FileKeyStore
 from hal.footage import DeviceSource, FileSource, PictureSource
 from hal.interfaces import Hal, HalConfig, KeyProtection
@@ -54,7 +53,7 @@ def boot(world: World, config: Mapping[str, Any]) -> Hal:
 
 
 def _open_ports(world: World, life: Life, settings: SimConfig, source: PictureSource) -> Hal:
-    volume = SimVolume(_made(settings.volume), life, settings.capacity_bytes, settings.host_sync)
+    volume = SimVolume(make_root(settings.volume), life, settings.capacity_bytes, settings.host_sync)
     camera = SimCamera(life, source, settings.jitter_ns)
     microphone = SimMicrophone(life, open_sound(settings.source, world.seed))
     real_watchdog = SdNotifyWatchdog(os.environ)
@@ -84,14 +83,6 @@ def _open_source(source: str | None, seed: int) -> PictureSource:
     if source is None:
         return DrawnStreet(seed)
     return DeviceSource(source) if source.startswith("/dev/") else FileSource(source)
-
-
-def _made(directory: Path) -> Path:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HalUnavailable(f"no directory for the evidence volume at {str(directory)!r}: {error.strerror}") from error
-    return directory
 
 
 def _host_wall_ns() -> int:

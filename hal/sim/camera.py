@@ -19,12 +19,11 @@ from hal.interfaces import Camera, CameraProgress, CameraSink, LumaPicture, Pict
 from hal.luma import Stamp, shrink
 from hal.sim.timeline import MS, SECOND, Event
 from hal.sim.world import Life
-from hal.x264 import Encoded, H264Encoder
+from hal.x264 import Encoded, H264Encoder, check_bitrate, check_video
 
 _LATE_NS = 500 * MS
 """A real-time line that is later than this loses pictures, as a real sensor would."""
 _COVERED_LUMA = 20
-_LEAST_BPS = 10_000
 
 
 class _Take:
@@ -104,12 +103,6 @@ class _Take:
             self._pending.discard(each.number)
 
 
-def _check(video: VideoFormat) -> None:
-    sized = 128 <= video.width <= 4096 and 96 <= video.height <= 2304 and video.width % 2 == video.height % 2 == 0
-    if not (sized and 1 <= video.fps <= 120 and video.gop_pictures >= 1 and video.bitrate_bps >= _LEAST_BPS):
-        raise HalError(f"the simulated camera cannot deliver {video!r}")
-
-
 class SimCamera(Camera):
     def __init__(self, life: Life, source: PictureSource, jitter_ns: int = 0) -> None:
         self._life = life
@@ -126,7 +119,7 @@ class SimCamera(Camera):
         if faults.failing_starts:
             faults.failing_starts -= 1
             raise DeviceFault("simulated camera: does not start")
-        _check(video)
+        check_video(video)
         faults.encoder_stalled = False
         self._take = _Take(self._life, self._source, video, self._jitter_ns)
         self._schedule(self._take, 0, sink)
@@ -138,8 +131,7 @@ class SimCamera(Camera):
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         self._life.check()
-        if bitrate_bps < _LEAST_BPS:
-            raise HalError(f"the simulated camera cannot deliver {bitrate_bps!r} bit/s")
+        check_bitrate(bitrate_bps)
         if self._take is not None:
             self._take.set_bitrate(bitrate_bps)
 

@@ -5,7 +5,10 @@ A rig is a port together with what a test needs around it: how to let time pass,
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import pty
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +19,8 @@ from pathlib import Path
 import pi_bench
 from keybench import pkcs11_stores, tpm_stores
 
+from hal.alsa_card import SoundCard
+from hal.alsa_microphone import AlsaMicrophone
 from hal.file_key_store import FileKeyStore
 from hal.interfaces import (
     AudioFrame,
@@ -41,6 +46,14 @@ from hal.interfaces import (
     Watchdog,
     Worker,
 )
+from hal.none import NoReceiver
+from hal.pc.camera import PcCamera
+from hal.pc.clock import LaptopClock
+from hal.pc.feed import FileFeed
+from hal.pc.hands import KeyboardButtons, KeyboardDock
+from hal.pc.indicators import TerminalIndicators
+from hal.pc.power import LaptopPower
+from hal.pc.terminal import KeyInput, StatusLine
 from hal.pi.board import BOARDS
 from hal.posix import DirectoryVolume, PosixClock, QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker
 from hal.sim.boot import boot
@@ -81,6 +94,8 @@ class MediaRig:
     microphone: Microphone
     now: Callable[[], ClockReading]
     pass_time: Callable[[float], None]
+    clock_tolerance_ns: int = 0
+    """How far wall and boot time of two readings may move against each other while nobody steps the clock."""
 
 
 @dataclass
@@ -315,8 +330,96 @@ def notify_socket(address: str) -> socket.socket:
     return opened
 
 
+# --- laptop ---------------------------------------------------------------------------------------------------------
+
+
+def let_pass(seconds: float) -> None:
+    """Real time, which nobody here can step."""
+    threading.Event().wait(seconds)
+
+
+@contextmanager
+def _pc_media(tmp_path: Path) -> Iterator[MediaRig]:
+    """A film on disk before the camera, a real sound server behind ALSA before the microphone."""
+    from clips import a_clip
+    from soundrig import DEVICE, shared_rig
+
+    shared_rig()
+    clock = LaptopClock()
+    camera = PcCamera(FileFeed(str(a_clip()), clock), clock)
+    microphone = AlsaMicrophone(clock, SoundCard(DEVICE))
+    yield MediaRig(camera, microphone, clock.now, let_pass, clock_tolerance_ns=5_000_000)
+    camera.close()
+    microphone.close()
+    clock.close()
+
+
+@contextmanager
+def _pc_clock(tmp_path: Path) -> Iterator[ClockRig]:
+    clock = LaptopClock()
+
+    def wait(event: threading.Event) -> None:
+        assert event.wait(PATIENCE_S)
+
+    yield ClockRig(clock, wait)
+    clock.close()
+
+
+class _Paper(io.StringIO):
+    """A log that refuses every line about a lamp that is broken."""
+
+    broken: LampName | None = None
+
+    def write(self, text: str) -> int:
+        if self.broken is not None and text.startswith(self.broken.value):
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+def _write_battery(directory: Path, percent: int) -> None:
+    fields = {"type": "Battery", "capacity": percent, "status": "Discharging", "voltage_now": 11_400_000, "voltage_min_design": 11_100_000}
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, value in fields.items():
+        (directory / name).write_text(f"{value}\n")
+
+
+@contextmanager
+def _pc_hands(tmp_path: Path) -> Iterator[HandsRig]:
+    """Keys through a real pseudo-terminal, a battery as the kernel's files say it, lamps on paper."""
+    clock = LaptopClock()
+    keyboard, terminal = pty.openpty()
+    _write_battery(tmp_path / "supply/BAT0", 80)
+    power = LaptopPower(clock, tmp_path / "supply")
+    dock_link = KeyboardDock(clock, tmp_path / "sync-request", tmp_path / "docked")
+    buttons = KeyboardButtons(KeyInput(os.ttyname(terminal)), clock, 3500, dock_link.toggle)
+    paper = _Paper()
+
+    def press(button: ButtonName, hold_ms: int) -> None:
+        brief, held = {ButtonName.RECORD: b" h", ButtonName.FUNCTION: b"mM"}[button]
+        os.write(keyboard, bytes([held if hold_ms >= 3000 else brief]))
+        let_pass(hold_ms / 1000 + 0.3)
+
+    def dock(docked: bool) -> None:
+        if docked is not (tmp_path / "docked").exists():
+            (tmp_path / "docked").touch() if docked else (tmp_path / "docked").unlink()
+        dock_link.look()
+
+    def set_percent(percent: int) -> None:
+        _write_battery(tmp_path / "supply/BAT0", percent)
+        power.look()
+
+    indicators = TerminalIndicators(StatusLine(paper))
+    yield HandsRig(
+        buttons, indicators, power, NoReceiver(), dock_link, press, dock, set_percent, lambda name: setattr(paper, "broken", name)
+    )
+    for close in (buttons.close, dock_link.close, power.close, clock.close):
+        close()
+    os.close(terminal)
+    os.close(keyboard)
+
+
 VOLUMES = {"sim": _sim_volume, "posix": _posix_volume}
-CLOCKS = {"sim": _sim_clock, "posix": _posix_clock}
+CLOCKS = {"sim": _sim_clock, "posix": _posix_clock, "pc": _pc_clock}
 INBOXES = {"sim": _sim_inbox, "posix": _posix_inbox}
 WORKERS = {"sim": _sim_worker, "posix": _posix_worker}
 KEY_STORES = {"sim": _sim_keys, "file": _file_keys, "tpm": tpm_stores, "pkcs11": pkcs11_stores}
@@ -324,8 +427,9 @@ ENTROPIES = {"sim": _sim_entropy, "posix": _system_entropy}
 WATCHDOGS = {"sim": _sim_watchdog, "posix": _posix_watchdog}
 MEDIA = {
     "sim": _sim_media,
+    "pc": _pc_media,
     "pi-v4l2": lambda _: _pi_media(_pi_camera("zero2w")),
     "pi-libav": lambda _: _pi_media(_pi_camera("5")),
     "pi-process": lambda _: _pi_media(_pi_process),
 }
-HANDS = {"sim": _sim_hands}
+HANDS = {"sim": _sim_hands, "pc": _pc_hands}

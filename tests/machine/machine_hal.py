@@ -1,21 +1,18 @@
 """``oathcamd`` on a back-end for the machine: buttons and lamps on GPIO, a V4L2 camera, an ext4 card.
 
-The daemon's own ``main`` runs; this file only adds the back-end ``machine`` to those that it may open. Clock, inbox, worker, key store,
-volume and watchdog are the product's. Camera, buttons, lamps and dock contact are small ones of this file, over the libraries and pins
-that the Pi's use (PyAV, gpiozero's lgpio factory, ``hal.pi.board``): what they show is the daemon on real kernel interfaces, not the
-Pi's own ports. The rest is absent or constant.
+The daemon's own ``main`` runs; this file only adds the back-end ``machine`` to those that it may open. Camera (the laptop's, ``hal.pc``),
+clock, inbox, worker, key store, volume and watchdog are the product's. Buttons, lamps and dock contact are small ones of this file, over
+the library and pins that the Pi's use (gpiozero's lgpio factory, ``hal.pi.board``): what they show is the daemon on real kernel
+interfaces, not the Pi's own ports. The rest is absent or constant.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 from guest import BOARD, PINS, vivid
 
 from firmware.__main__ import main
@@ -29,9 +26,6 @@ from hal.interfaces import (
     ButtonEdge,
     ButtonName,
     Buttons,
-    Camera,
-    CameraSink,
-    ClockReading,
     ClockTrust,
     Colour,
     Cue,
@@ -44,66 +38,13 @@ from hal.interfaces import (
     Lamp,
     LampName,
     Microphone,
-    Picture,
     Positioning,
     Power,
     PowerState,
-    VideoFormat,
 )
+from hal.pc.camera import PcCamera
+from hal.pc.v4l2 import V4l2Feed
 from hal.posix import PosixClock, QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker, request_by_file
-from hal.x264 import H264Encoder
-
-
-class V4l2Camera(Camera):
-    """A V4L2 device and libx264. A picture's time is the driver's own: CLOCK_MONOTONIC at the end of its capture."""
-
-    def __init__(self, device: str, clock: PosixClock) -> None:
-        self._device, self._clock = device, clock
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
-
-    def start(self, video: VideoFormat, sink: CameraSink) -> None:
-        options = {"video_size": f"{video.width}x{video.height}", "framerate": str(video.fps), "input_format": "yuyv422"}
-        try:
-            container = av.open(self._device, format="v4l2", options=options)
-        except (av.FFmpegError, OSError) as error:
-            raise HalUnavailable(f"camera {self._device}: {error}") from error
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, args=(container, video, sink), daemon=True)
-        self._thread.start()
-
-    def _run(self, container, video, sink) -> None:
-        encoder = H264Encoder(video, 1)
-        number = 0
-        try:
-            for frame in container.decode(video=0):
-                if self._stopping.is_set():
-                    return
-                mono = int(frame.pts * frame.time_base * 1_000_000_000)
-                for one in encoder.encode(frame.reformat(format="yuv420p").to_ndarray(), number):
-                    now = self._clock.now()
-                    back = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - mono
-                    at = ClockReading(now.boottime_ns - back, now.wall_ns - back, now.trust)
-                    sink.picture(Picture(one.data, one.keyframe, at))
-                number += 1
-            reason = "end of stream"
-        except (av.FFmpegError, OSError) as error:
-            reason = str(error)
-        finally:
-            container.close()
-        if not self._stopping.is_set():
-            sink.camera_fault(f"{self._device}: {reason}")
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(5)
-
-    def set_bitrate(self, bitrate_bps: int) -> None:
-        pass
-
-    def describe(self) -> Mapping[str, str]:
-        return {"camera": self._device}
 
 
 class GpioButtons(Buttons):
@@ -240,7 +181,7 @@ def open_hal(config: HalConfig) -> Hal:
         backend="machine",
         clock=hands.clock,
         inbox=QueueInbox(),
-        camera=V4l2Camera(str(vivid()), hands.clock),
+        camera=PcCamera(V4l2Feed(str(vivid()), hands.clock), hands.clock),
         microphone=NoMicrophone(),
         buttons=hands.buttons,
         indicators=hands.indicators,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 from subprocess import Popen
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests"))
+
+from clips import make_clip  # noqa: E402
 
 from hal.interfaces import KeyProtection  # noqa: E402
 
@@ -60,7 +64,33 @@ class Simulator(Backend):
         """The script of the settings does."""
 
 
-BACKENDS: dict[str, type[Backend]] = {"sim": Simulator}
+class Laptop(Backend):
+    """A film on disk in real time, with its sound, libx264 and AAC; keys through the daemon's standard input."""
+
+    name = "pc"
+    title = "hal.pc in real time (a film of 20 s at 720p with its sound, libx264, AAC), fsync on the host's disk"
+
+    def __init__(self) -> None:
+        self._film = Path()
+
+    def profile(self, directory: Path) -> str:
+        self._film = make_clip(directory / "film.mp4", 20, (1280, 720))
+        return "default"
+
+    def options(self) -> str:
+        return f'source = "{self._film}"\n'
+
+    def press_record(self, process: Popen[bytes]) -> None:
+        threading.Timer(5, _type, (process, b"  ")).start()
+
+
+def _type(process: Popen[bytes], keys: bytes) -> None:
+    assert process.stdin is not None
+    process.stdin.write(keys)
+    process.stdin.flush()
+
+
+BACKENDS: dict[str, type[Backend]] = {"pc": Laptop, "sim": Simulator}
 """Nearest to the Pi first."""
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import av
 import pytest
 from camerabench import picture_times
 
+from firmware.boot import boot as boot_firmware
 from firmware.evidence.cms import open_sealed
 from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.timebase import parse_utc
-from hal.interfaces import ButtonName, Colour, LampName
+from hal.interfaces import ButtonName, Camera, CameraProgress, Colour, LampName
+from hal.sim.boot import boot as boot_world
 
 RECORD = ButtonName.RECORD
 
@@ -187,3 +190,85 @@ def test_plain_concatenation_plays(make_bench: Callable, tmp_path) -> None:
     movie.write_bytes(b"".join(open_sealed((folder / one).read_bytes(), key.private_key, key.certificate) for one in names))
     with av.open(str(movie)) as container:
         assert sum(1 for _ in container.decode(video=0)) == bench.manifest(recording).pictures
+
+
+def test_a_microphone_that_fails_is_started_again_while_recording(make_bench: Callable) -> None:
+    """BWC-POL-47: told, tried again every few seconds, told when sound is back; pictures never stop, and the sound track shows its hole."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(3))
+    bench.world.at(bench.at(8), lambda: bench.world.microphone.fail("unplugged", failing_starts=2))
+    hold(bench, 28)
+    bench.run(34)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    assert {round((after - before) * 30) for before, after in pairwise(picture_times(bench, recording))} == {1}
+    assert manifest.gaps == ()
+    entries = [entry for entry in bench.entries() if entry.kind in ("fault", "recovered")]
+    told = [(entry.kind, entry.fields["port"], entry.time.boottime_ns / 1e9 - 4) for entry in entries]
+    assert [(kind, port) for kind, port, _ in told] == [("fault", "microphone"), ("recovered", "microphone")]
+    (failed, back) = (at for _, _, at in told)
+    # The first start within a second, as none was tried of late; then every 5 s: two that fail, and one that works.
+    assert 8 <= failed < 8.2
+    assert 10 < back - failed < 12
+    silent = [one.seq for one in manifest.fragments if one.audio_frames == 0 and one.seq >= manifest.pre_event.activation_fragment]
+    assert 9 <= len(silent) <= 11
+    assert silent == list(range(silent[0], silent[-1] + 1))
+    assert manifest.fragments[-2].audio_frames > 40
+
+
+def camera_leaves(bench):
+    entries = [entry for entry in bench.entries() if entry.kind in ("fault", "recovered")]
+    return [(entry.kind, round(entry.time.boottime_ns / 1e9 - 4)) for entry in entries if entry.fields["port"] == "camera"]
+
+
+def test_a_camera_that_stalls_twice_is_noticed_twice(make_bench: Callable) -> None:
+    """BWC-POL-47: pictures that come back by themselves, without a new start, are watched like any others."""
+    bench = make_bench(pre_event=1)
+    bench.world.at(bench.at(5), lambda: bench.world.camera.stall_until(bench.at(9)))
+    bench.world.at(bench.at(15), lambda: bench.world.camera.stall_until(bench.at(19)))
+    bench.run(24)
+    assert [kind for kind, _ in camera_leaves(bench)] == ["fault", "recovered"] * 2
+    assert [at for kind, at in camera_leaves(bench) if kind == "fault"] == [7, 17]
+
+
+class Slow(Camera):
+    """The simulated camera, which says that it is starting until its first picture."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+
+    def progress(self) -> CameraProgress:
+        return replace(self._camera.progress(), starting=self._camera.progress().sensor_ns == 0)
+
+    def start(self, video, sink) -> None:
+        self._camera.start(video, sink)
+
+    def stop(self) -> None:
+        self._camera.stop()
+
+    def restart_encoder(self) -> None:
+        self._camera.restart_encoder()
+
+    def low_resolution(self):
+        return self._camera.low_resolution()
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        self._camera.set_bitrate(bitrate_bps)
+
+    def describe(self):
+        return self._camera.describe()
+
+
+@pytest.mark.parametrize(("first_picture", "faults"), [(4, 0), (30, 1)])
+def test_a_camera_may_take_seconds_to_start_but_not_for_ever(make_bench: Callable, first_picture: int, faults: int) -> None:
+    """A webcam's first picture takes longer than a stall may; a camera that only says that it is starting is at fault all the same."""
+    bench = make_bench(pre_event=1)
+    bench.world.camera.stall_until(bench.at(first_picture))
+    bench.world.horizon_ns = bench.at(20)
+    places = {"volume": bench.config.state_directory, "keys": bench.config.key_directory}
+    hal = boot_world(bench.world, {**bench.options, **places})
+    daemon = boot_firmware(replace(hal, camera=Slow(hal.camera)), bench.config)
+    daemon.run()
+    daemon.close()
+    hal.close()
+    assert len([kind for kind, _ in camera_leaves(bench) if kind == "fault"]) == faults

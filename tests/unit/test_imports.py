@@ -21,8 +21,8 @@ PACKAGES = ("firmware", "hal", "tools")
 BACKENDS = ("hal.backends", "hal.pi", "hal.sim", "hal.pc")
 COMPOSITION_ROOTS = {"firmware.__main__"}
 """With :data:`TOOL_ROOTS` the only modules that may name a back-end, but for a back-end itself."""
-TOOL_ROOTS = {"tools.shift", "tools.doctor"}
-"""The tools that open a camera: one runs it, one checks it."""
+TOOL_ROOTS = {"tools.shift", "tools.doctor", "tools.run"}
+"""The tools that open a camera: two run it, one checks it."""
 
 
 def modules() -> Iterator[tuple[str, Path]]:
