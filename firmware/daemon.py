@@ -104,7 +104,10 @@ class Daemon:
         hal.power.subscribe(lambda state: self._post(state))
         self._devices.microphone_wanted(recording=False)
         now = self._devices.now()
-        self._power(hal.power.state(), now)
+        try:
+            self._power(hal.power.state(), now)
+        except HalError as error:  # a gauge is no reason not to record; it is heard of again when it answers
+            log.error("power: %s", error)
         self._feed(ev.Booted(now, Previous(previous), down_ns))
         self._devices.schedule_tick()
         hal.watchdog.ready()
