@@ -113,12 +113,12 @@ def test_every_line_says_why(name: str) -> None:
 
 
 def test_the_board_is_watched_within_the_timers_limit() -> None:
-    """BWC-POL-47: bcm2835_wdt takes 1 to 15 s; a larger value would leave the board unwatched."""
+    """BWC-POL-47: bcm2835_wdt takes 1 to 15 s; a larger value leaves the board unwatched, or resets it too soon, by the kernel's age."""
     lines = (UNITS / "oathcam-watchdog.conf").read_text().splitlines()
     assert [line for line in lines if line.startswith("[")] == ["[Manager]"]
     values = dict(line.split("=") for line in lines if line and line[0] not in "#[")
     assert set(values) == {"RuntimeWatchdogSec", "RebootWatchdogSec"}
-    assert 1 <= int(values["RuntimeWatchdogSec"]) < 15
+    assert all(1 <= int(value) < 15 for value in values.values())
     assert all(lines[number - 1].startswith("#") for number, line in enumerate(lines) if "Sec=" in line)
 
 
