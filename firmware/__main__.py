@@ -45,7 +45,7 @@ def sync(config: DeviceConfig, host: str, port: int) -> int:
     """One visit to the dock: offload what is closed, leave receipts in the spool."""
     from firmware.dock.command import sync_once
 
-    return sync_once(config, host or config.dock_host, port or config.dock_port)
+    return sync_once(config, host, port)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

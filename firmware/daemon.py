@@ -127,7 +127,10 @@ class Daemon:
         hal.power.subscribe(lambda state: self._post(state))
         self._devices.microphone_wanted(recording=False)
         now = self._devices.now()
-        self._power(hal.power.state(), now)
+        try:
+            self._power(hal.power.state(), now)
+        except HalError as error:  # a gauge is no reason not to record; it is heard of again when it answers
+            log.error("power: %s", error)
         if previous.resume and not hal.camera.progress().encoder_ns:
             # The recording that goes on begins with a picture, not with the wish for one.
             self._feed(ev.Faulted(now, Port.CAMERA, "no picture yet"))

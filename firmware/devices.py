@@ -122,14 +122,22 @@ class Devices:
 
     def show(self, signal: Signal, lamp_faulted: bool) -> None:
         """Lamps and cue; a subject lamp that does not light is a fault, and recording goes on (BWC-POL-13)."""
+        try:
+            trouble = self._light(signal)
+        except HalError as error:
+            trouble = str(error)
+        if trouble and not lamp_faulted:
+            self._post(DeviceTrouble("indicators", trouble))
+        if signal.cue is not None:
+            self._hal.indicators.play(Cue(signal.cue.tones, signal.cue.pulses))
+
+    def _light(self, signal: Signal) -> str:
+        """Both lamps as the signal wants them; what is wrong with the subject lamp, or nothing."""
         indicators = self._hal.indicators
         for name, lamp in ((LampName.SUBJECT, signal.subject), (LampName.STATUS, signal.status)):
             indicators.set_lamp(name, Lamp(Colour(lamp.colour.value), lamp.blink_ms))
         wanted, found = signal.subject.colour.value, indicators.read_back(LampName.SUBJECT).value
-        if wanted != found and not lamp_faulted:
-            self._post(DeviceTrouble("indicators", f"the subject lamp should be {wanted} and is {found}"))
-        if signal.cue is not None:
-            indicators.play(Cue(signal.cue.tones, signal.cue.pulses))
+        return "" if wanted == found else f"the subject lamp should be {wanted} and is {found}"
 
     def place(self) -> dict[str, object] | None:
         """Where the camera is, for sealed notes: integers, since canonical JSON carries no fractions here."""

@@ -20,8 +20,18 @@ _PLAUSIBLE_NS = 5 * _NS
 
 def reading_at(clock: Clock, boottime_ns: int) -> ClockReading:
     """An instant of the near past as the clock would have read it then."""
-    now = clock.now()
+    return of_boottime(clock.now(), boottime_ns)
+
+
+def of_boottime(now: ClockReading, boottime_ns: int) -> ClockReading:
+    """The reading that ``now``'s clock would have given at ``boottime_ns``."""
     return ClockReading(boottime_ns, now.wall_ns - (now.boottime_ns - boottime_ns), now.trust, now.uncertainty_ns)
+
+
+def of_monotonic(clock: Clock, monotonic_ns: int) -> ClockReading:
+    """An instant on CLOCK_MONOTONIC, which stands still in suspend: right as long as there was none since."""
+    passed_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - monotonic_ns
+    return reading_at(clock, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - passed_ns)
 
 
 class MonotonicStamps:

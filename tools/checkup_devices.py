@@ -40,6 +40,7 @@ PROBE_BYTES = 512 * 1024
 """About one second of 720p: what must be durable within a second of being recorded (BWC-POL-01)."""
 HOT_CELSIUS, TOO_HOT_CELSIUS = 70, 80
 """The firmware begins to throttle at 80 °C (Raspberry Pi documentation, frequency management)."""
+_FLAGS = (("low_voltage", "supply too low for the board"), ("throttled", "clock lowered by the board"))
 
 CAMERA_REMEDY = "Check the camera's ribbon at both ends and its dtoverlay line in config.txt, then start again."
 SOUND_REMEDY = "Check the microphone's wiring and its overlay in config.txt, then look for the card with `arecord -l`."
@@ -210,9 +211,11 @@ def check_indicators(hal: Hal) -> Row:
 
 
 def check_power(hal: Hal, policy: Policy) -> Row:
+    """The cell against the policy's levels, the board's temperature, and what the board itself says of its supply and its clock."""
     state = hal.power.state()
-    charging = ", charging" if state.charging else ""
-    found = f"{state.percent} %, {state.millivolts / 1000:.2f} V, {state.celsius} °C{charging}"
+    flags = [text for flag, text in _FLAGS if getattr(state, flag)]
+    charging = ["charging"] if state.charging else []
+    found = ", ".join([f"{state.percent} %", f"{state.millivolts / 1000:.2f} V", f"{state.celsius} °C", *charging, *flags])
     if not 0 <= state.percent <= 100:
         return red("power", found, "Check the fuel gauge's wiring and its I2C address.")
     if state.celsius >= TOO_HOT_CELSIUS:
@@ -221,6 +224,8 @@ def check_power(hal: Hal, policy: Policy) -> Row:
         return red("power", found, "Charge the camera before it goes out.")
     if state.percent <= policy.battery.warn_percent or state.celsius >= HOT_CELSIUS:
         return amber("power", found, "Charge the camera, out of the sun, before it goes out.")
+    if flags:
+        return amber("power", found, "Check the converter and the cell's contacts, and the path of heat from the processor to the case.")
     return green("power", found)
 
 
@@ -232,9 +237,11 @@ def check_positioning(hal: Hal) -> Row:
     return green("positioning", f"fix, within {fix.accuracy_m:.0f} m")
 
 
-def check_dock_link(hal: Hal, host: str) -> Row:
-    found = f"{'in a dock' if hal.dock_link.docked() else 'not in a dock'}; configured dock {host or 'none'}"
-    if not host:
+def check_dock_link(hal: Hal, host: str, hinted: tuple[str, int] | None = None) -> Row:
+    """``hinted``: the address that a bay has named meanwhile over the serial hint channel."""
+    hint = "" if hinted is None else f"; the bay says {hinted[0]} port {hinted[1]}"
+    found = f"{'in a dock' if hal.dock_link.docked() else 'not in a dock'}; configured dock {host or 'none'}{hint}"
+    if not host and hinted is None:
         return amber("dock link", found, "Name the dock in the [dock] table of the configuration, or give it at each sync.")
     return green("dock link", found)
 

@@ -67,6 +67,8 @@ def check_clock(hal: Hal, config: DeviceConfig) -> Row:
     """Trust, and plausibility: not before the certificate was made, nor before what the ledger says has happened."""
     before, now = hal.clock.now(), hal.clock.now()
     found = f"{format_utc(now.wall_ns)}, trust {now.trust.value}, uncertainty {now.uncertainty_ns / 1e6:.0f} ms"
+    if origin := hal.describe.get("rtc"):  # a back-end with a clock chip says what it found of it
+        found = f"{found}; {origin}"
     if now.boottime_ns < before.boottime_ns:
         return red("clock", "boot time goes backwards", "Replace the board: order and durations rest on this clock.")
     if now.trust is ClockTrust.UNSET:

@@ -21,6 +21,7 @@ from rich.table import Table
 from firmware.config import DeviceConfig, load_config, with_backend
 from firmware.errors import OathcamError, RefusedError, UnavailableError
 from firmware.policy.model import Policy
+from hal.hint import HINT_FILE
 from hal.interfaces import Hal
 from tools.checkup import Check, Light, Row, examine, worst
 from tools.console import output, progress
@@ -81,6 +82,7 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
     # Here: the media library that decodes the sound takes its time to load, and no other command needs these.
     from firmware.boot import load_policy
     from firmware.devices import video_format
+    from firmware.dock.command import read_hint
     from tools import checkup_devices as devices
     from tools import checkup_trust as trust
 
@@ -88,6 +90,7 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
     policy = loaded[0] if loaded is not None else Policy()
     paper = trust.check_policy
     message, remedy = (str(trouble), trouble.remedy) if trouble is not None else ("", "")
+    hint_file = config.run_directory / HINT_FILE
     watchdog = partial(trust.check_watchdog, "NOTIFY_SOCKET" in os.environ)
     if unit_directories is not None:
         watchdog = partial(watchdog, unit_directories)
@@ -108,7 +111,9 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
         Check("lamps", partial(devices.check_indicators, hal), "Check the wiring of the lamps and the name of the GPIO chip."),
         Check("power", partial(devices.check_power, hal, policy), "Check the fuel gauge's wiring and its I2C address."),
         Check("positioning", partial(devices.check_positioning, hal), "Check the receiver's wiring and its serial device."),
-        Check("dock link", partial(devices.check_dock_link, hal, config.dock_host), "Check the dock contact's wiring."),
+        Check(
+            "dock link", lambda: devices.check_dock_link(hal, config.dock_host, read_hint(hint_file)), "Check the dock contact's wiring."
+        ),
         Check("watchdog", watchdog, "Install the unit files of systemd/."),
     ]
 

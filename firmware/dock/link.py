@@ -139,6 +139,11 @@ class Link:
             self._connection.close()
             self._connection = None
 
+    def prove(self) -> None:
+        """Connect and check who is there, and say nothing. Raises LinkCut or RefusedError."""
+        with self._translated():
+            self._connected()
+
     def request(self, method: str, path: str, body: bytes = b"") -> Reply:
         """One exchange with a small body. Raises LinkCut or RefusedError; a refusal by status is returned, not raised."""
         with self._translated():

@@ -18,12 +18,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from hal.errors import DeviceFault, HalError
+from hal.instants import reading_at
 from hal.interfaces import Camera, CameraProgress, CameraSink, Clock, LumaPicture, Picture, VideoFormat
 from hal.pi.board import Board
 from hal.pi.camera import STALE_NS, CameraOptions
 from hal.pi.capture_wire import SIZES, Kind, Message, Wire, told
 from hal.pi.encoders import check_video
-from hal.pi.sensor_clock import at_boottime
 
 log = logging.getLogger("oathcam.camera")
 
@@ -166,7 +166,7 @@ class ProcessCamera(Camera):
     def _take(self, child: _Child, message: Message) -> None:
         match message.kind:
             case Kind.PICTURE:
-                captured = at_boottime(self._clock, message.at_ns)
+                captured = reading_at(self._clock, message.at_ns)
                 picture = Picture(message.data, message.keyframe, captured)
                 with self._lock:
                     if self._is_on(child):
@@ -179,7 +179,7 @@ class ProcessCamera(Camera):
                 width, height = SIZES.unpack_from(message.data)
                 pixels = message.data[SIZES.size :]
                 if len(pixels) == width * height:
-                    self._small = LumaPicture(width, height, pixels, at_boottime(self._clock, message.at_ns))
+                    self._small = LumaPicture(width, height, pixels, reading_at(self._clock, message.at_ns))
             case Kind.STARTED:
                 self._described = {key: str(value) for key, value in message.facts().items()}
                 self._told(child, self._progress.sensor_ns, self._progress.encoder_ns, started=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 
+from hal.instants import reading_at
 from hal.interfaces import Clock, ClockReading
 
 
@@ -27,10 +28,4 @@ class SensorClock:
 
     def reading(self, sensor_ns: int) -> ClockReading:
         """Boot time and wall time of the exposure: the wall clock as it is now, taken back to then."""
-        return at_boottime(self._clock, self.boottime_ns(sensor_ns))
-
-
-def at_boottime(clock: Clock, boottime_ns: int) -> ClockReading:
-    """What ``clock`` would have read at ``boottime_ns``, a moment ago."""
-    now = clock.now()
-    return ClockReading(boottime_ns, now.wall_ns - (now.boottime_ns - boottime_ns), now.trust, now.uncertainty_ns)
+        return reading_at(self._clock, self.boottime_ns(sensor_ns))

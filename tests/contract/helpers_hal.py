@@ -11,13 +11,15 @@ import os
 import pty
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pi_bench
 from keybench import pkcs11_stores, tpm_stores
+from pibench import hands
 
 from hal.alsa_card import SoundCard
 from hal.alsa_microphone import AlsaMicrophone
@@ -41,6 +43,7 @@ from hal.interfaces import (
     Picture,
     Positioning,
     Power,
+    PowerState,
     VideoFormat,
     Volume,
     Watchdog,
@@ -55,7 +58,14 @@ from hal.pc.indicators import TerminalIndicators
 from hal.pc.power import LaptopPower
 from hal.pc.terminal import KeyInput, StatusLine
 from hal.pi.board import BOARDS
+from hal.pi.buttons import open_buttons
+from hal.pi.dock_link import open_dock_link
+from hal.pi.gnss import PiPositioning
+from hal.pi.indicators import open_indicators
+from hal.pi.power import SOC, open_power
+from hal.pi.rtc import ClockPaths, open_clock
 from hal.posix import DirectoryVolume, PosixClock, QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker
+from hal.serial_line import SerialLine
 from hal.sim.boot import boot
 from hal.sim.timeline import SECOND
 from hal.sim.world import World
@@ -418,8 +428,74 @@ def _pc_hands(tmp_path: Path) -> Iterator[HandsRig]:
     os.close(keyboard)
 
 
+# --- Pi: the product's ports and real gpiozero on a fake lgpio, real pyserial on pseudo-terminals, a fake I2C bus ---------------------
+
+
+@contextmanager
+def _pi_clock(tmp_path: Path) -> Iterator[ClockRig]:
+    clock = open_clock(hands.BOARD, ClockPaths(sysfs=tmp_path))
+
+    def wait(event: threading.Event) -> None:
+        assert event.wait(PATIENCE_S)
+
+    yield ClockRig(clock, wait)
+    clock.close()
+
+
+@contextmanager
+def _pi_hands(tmp_path: Path) -> Iterator[HandsRig]:
+    header = hands.Header(tmp_path)
+    sysfs, bus, clock = hands.make_sysfs(tmp_path / "sys"), hands.FakeBus(), PosixClock()
+    with ExitStack() as stack:
+        stack.callback(clock.close)
+        receiver = stack.enter_context(hands.wire(tmp_path / "ttyAMA0"))
+        gpio = header.open()
+        stack.callback(gpio.close)
+
+        def opened(port):
+            stack.callback(port.close)
+            return port
+
+        buttons = opened(open_buttons(gpio, header.board, clock))
+        power = opened(open_power(header.board, sysfs=sysfs, bus=bus, poll_s=0.02))
+        dock_link = opened(open_dock_link(gpio, header.board, clock, tmp_path / "sync-request"))
+        positioning = opened(PiPositioning(SerialLine(receiver.name, 38_400), clock))
+        # Again and again: opening a port throws away what came before.
+        hands.wait(lambda: receiver.send(hands.GGA) or positioning.fix())
+
+        def press(button: ButtonName, hold_ms: int) -> None:
+            pin = {ButtonName.RECORD: header.pins.record_button, ButtonName.FUNCTION: header.pins.function_button}[button]
+            began = time.monotonic()
+            header.contact(pin, True, bounce=True, at=began)
+            hands.wait(lambda: buttons.is_pressed(button))
+            header.contact(pin, False, bounce=True, at=began + hold_ms / 1000)
+            hands.wait(lambda: not buttons.is_pressed(button))
+
+        def dock(docked: bool) -> None:
+            header.contact(header.pins.dock_contact, docked)
+            hands.wait(lambda: dock_link.docked() is docked)
+
+        def set_percent(percent: int) -> None:
+            told: list[PowerState] = []
+            power.subscribe(told.append)
+            bus.registers[SOC] = percent << 8
+            hands.wait(lambda: told)
+
+        yield HandsRig(
+            buttons,
+            opened(open_indicators(gpio, header.board)),
+            power,
+            positioning,
+            dock_link,
+            press,
+            dock,
+            set_percent,
+            lambda name: setattr(header, "lamp_is_broken", name is LampName.SUBJECT),
+        )
+
+
 VOLUMES = {"sim": _sim_volume, "posix": _posix_volume}
-CLOCKS = {"sim": _sim_clock, "posix": _posix_clock, "pc": _pc_clock}
+CLOCKS = {"sim": _sim_clock, "posix": _posix_clock, "pc": _pc_clock, "pi": _pi_clock}
 INBOXES = {"sim": _sim_inbox, "posix": _posix_inbox}
 WORKERS = {"sim": _sim_worker, "posix": _posix_worker}
 KEY_STORES = {"sim": _sim_keys, "file": _file_keys, "tpm": tpm_stores, "pkcs11": pkcs11_stores}
@@ -432,4 +508,4 @@ MEDIA = {
     "pi-libav": lambda _: _pi_media(_pi_camera("5")),
     "pi-process": lambda _: _pi_media(_pi_process),
 }
-HANDS = {"sim": _sim_hands, "pc": _pc_hands}
+HANDS = {"sim": _sim_hands, "pc": _pc_hands, "pi": _pi_hands}

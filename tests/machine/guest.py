@@ -15,6 +15,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from hal.pi.board import BOARDS
 JOB = Path("/job")
 BOARD = BOARDS["zero2w"]
 PINS = BOARD.build.pins
+SERIAL = "T-1"
 CAMERA = Path("/run/camera")
 """A copy of the provisioned camera: its own card unless a job mounts another."""
 STATE = CAMERA / "card"
@@ -119,6 +121,28 @@ class Finger:
         self.down()
 
 
+class LampCircuit:
+    """What is soldered to the subject lamp: current through it pulls the sense line down, as long as it is whole."""
+
+    EVERY_S = 0.004
+    """A machine with one processor: this thread goes before the others, and not too often."""
+
+    def __init__(self, chip: SimulatedChip) -> None:
+        self._chip, self.whole = chip, True
+        chip.drive(PINS.subject_sense, True)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -15)
+        flowing = False
+        while True:
+            now = self.whole and self._chip.level(PINS.subject_lamp) == 1
+            if now is not flowing:
+                flowing = now
+                self._chip.drive(PINS.subject_sense, not now)
+            time.sleep(self.EVERY_S)
+
+
 # Camera
 
 
@@ -162,6 +186,7 @@ class Cable:
     """USB between camera (gadget: Ethernet and a serial port) and dock (host, in a network namespace ``dock``)."""
 
     CAMERA_ADDRESS, DOCK_ADDRESS = "10.66.0.2", "10.66.0.1"
+    CAMERA_SERIAL, DOCK_SERIAL = Path("/dev/ttyGS0"), Path("/dev/ttyACM0")
 
     def __init__(self, ethernet: str = "ncm") -> None:
         gadget = GADGETS / "camera"
@@ -169,7 +194,7 @@ class Cable:
             (gadget / name).mkdir(parents=True)
         (gadget / "idVendor").write_text("0x1d6b")
         (gadget / "idProduct").write_text("0x0104")
-        (gadget / "strings/0x409/serialnumber").write_text("T-1")
+        (gadget / "strings/0x409/serialnumber").write_text(SERIAL)
         self._gadget, self._function = gadget, gadget / f"functions/{ethernet}.usb0"
         for function in (self._function, gadget / "functions/acm.gs0"):
             function.mkdir()
@@ -229,6 +254,7 @@ class Station:
         self._listening.unlink(missing_ok=True)
         command = ["ip", "netns", "exec", "dock", sys.executable, "-P", "-m", "tools.cli", "dock", JOB / "agency/dock"]
         command += ["--store", self._store, "--host", Cable.DOCK_ADDRESS, "--port", "7443", "--port-file", self._listening]
+        command += ["--hint-device", Cable.DOCK_SERIAL, "--bay", "3"]
         log = (JOB / "dock.log").open("ab")
         self.process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=log)
 
@@ -330,6 +356,7 @@ class Bench:
         self.record = Finger(self.chip, PINS.record_button)
         self.function = Finger(self.chip, PINS.function_button)
         self.contact = Finger(self.chip, PINS.dock_contact)
+        self.circuit = LampCircuit(self.chip)
         self.start(environment)
 
     def start(self, environment: Mapping[str, str] = {}) -> None:

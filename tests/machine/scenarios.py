@@ -92,19 +92,37 @@ def pictures_per_recording(found: dict[str, Any]) -> dict[str, int]:
 
 
 def test_hands(bench: Machine) -> None:
-    """gpio-sim under gpiozero's real lgpio factory: the chip is found by its label, the buttons ask for pull-ups, a press is a press
-    and a release, a bouncing press is one press, a hold is as long as it was; the lamp's line is what the lamp was told
-    (BWC-POL-01, BWC-POL-02, BWC-POL-13)."""
+    """gpio-sim under the product's own ports, gpiozero's real lgpio factory and real lgpio: the chip is found by its label, the buttons ask
+    for pull-ups, a press is a press and a release, a bouncing press is one press at its first touch, a hold is as long as it was; the lamp
+    is what its sense line says (BWC-POL-01, BWC-POL-02, BWC-POL-13)."""
     found = bench.run("hands")
     assert found["chip"] == "gpiochip1"
     assert found["pull"] == "pull-up"
-    for action, shortest, longest in (("press", 0.15, 0.3), ("bounce", 0.15, 0.35), ("hold", 3.1, 3.4)):
-        (down, _), (up, after) = found["heard"][action]
+    assert found["littered"] is False
+    for action, shortest, longest in (("press", 0.19, 0.25), ("bounce", 0.19, 0.3), ("hold", 3.19, 3.25)):
+        (down, _), (up, after) = found["heard"][action]["edges"]
         assert (down, up) == (True, False), action
         assert shortest < after < longest, (action, after)
-    assert found["held"] is True
-    assert 0 <= found["latency_s"] < 0.1
-    assert found["lamps"] == [["red", 1, "red"], ["off", 0, "off"], ["red", 1, "red"]]
+        # The simulated chip hands its interrupts over with the next tick of the machine's timer, 10 ms at most.
+        assert 0 <= found["heard"][action]["after_touch_s"] < 0.02, (action, found["heard"][action])
+    assert found["held"] == [True]
+    assert found["lamps"] == [["red", 1, "red"], ["off", 0, "off"], ["red", 1, "off"], ["off", 0, "off"]]
+    assert (found["buzz"], found["motor"], found["buzz_after"]) == ([0, 1], [1, 0], [0])
+    # Why the product debounces by itself: lgpio's stamp is the last of five bounces, 3 ms each way, and its 15 ms more.
+    assert found["by_lgpio_s"] > 0.03
+
+
+def test_clock(bench: Machine) -> None:
+    """Real clock chips of the kernel: the wall clock is worth what the chip behind it is worth; a step of the wall clock is written into
+    the chip, so that the next boot begins right; without an agreeing chip nothing is believed (BWC-POL-26, BWC-POL-27)."""
+    found = bench.run("clock")
+    assert len(found["chips"]) >= 2
+    assert found["trust"] == "rtc", found
+    assert (found["wrong"]["trust"], found["after"]["trust"]) == ("unset", "rtc"), found
+    assert found["trouble"] == ""
+    assert found["stepped_s"] == pytest.approx(86_400 + found["passed_s"], abs=0.5)
+    assert found["empty"]["trust"] == "unset"
+    assert "1970" in found["empty"]["found"]
 
 
 def test_shift(bench: Machine) -> None:
@@ -124,18 +142,24 @@ def test_shift(bench: Machine) -> None:
     assert found["sync"]["complete"] is True
     assert found["sync"]["cuts"] >= 1
     assert [leaf["recording"] for leaf in of_kind(found, "release")] == [recording]
+    assert of_kind(found, "fault") == []  # the lamp's sense line never disagreed
+    assert found["hint"] == {"dock": "dock", "bay": 3, "host": DOCK[0], "port": DOCK[1]}
     report = bench.verify(bench.directory / "store" / SERIAL)
     assert report.verdict is Verdict.AUTHENTIC, report.as_dict()
     assert [one.recording for one in report.recordings] == [recording]
 
 
 def test_serial_cable(bench: Machine) -> None:
-    """The serial port of the cable, real gadget and real host driver under real pyserial: text both ways; a pulled cable is an error
-    on the dock's end within its time-out; plugged again, text both ways (BWC-POL-41)."""
+    """The hint channel over the cable, real gadget and real host driver under real pyserial: the bay's address is kept while docked; a
+    pulled cable is seen on the dock's end; plugged again, the bay answers again (BWC-POL-41)."""
     found = bench.run("serial_cable")
-    assert found["first"] == found["second"] == ["hello from the camera", "hello from the dock"]
-    assert found["pulled"] == "SerialException"
+    assert found["first"] == found["second"] == {"dock": "dock-1", "bay": 3, "host": DOCK[0], "port": DOCK[1]}
+    assert f"bay 3: camera {SERIAL}, firmware 0.1.0, boot 7" in found["heard"]
+    assert found["noticed"]
     assert found["noticed_s"] < 2.5
+    assert found["left"] is False
+    # The names by which the recorder's unit allows devices.
+    assert {"gpiochip", "ttyGS", "video4linux"} <= set(found["classes"])
 
 
 def test_camera_lost_and_back(bench: Machine) -> None:

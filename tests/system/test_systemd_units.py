@@ -118,6 +118,25 @@ def test_every_line_says_why(name: str) -> None:
     assert unexplained == []
 
 
+def test_the_board_is_watched_within_the_timers_limit() -> None:
+    """BWC-POL-47: bcm2835_wdt takes 1 to 15 s; a larger value leaves the board unwatched, or resets it too soon, by the kernel's age."""
+    lines = (UNITS / "oathcam-watchdog.conf").read_text().splitlines()
+    assert [line for line in lines if line.startswith("[")] == ["[Manager]"]
+    values = dict(line.split("=") for line in lines if line and line[0] not in "#[")
+    assert set(values) == {"RuntimeWatchdogSec", "RebootWatchdogSec"}
+    assert all(1 <= int(value) < 15 for value in values.values())
+    assert all(lines[number - 1].startswith("#") for number, line in enumerate(lines) if "Sec=" in line)
+
+
+def test_recorder_reaches_what_its_ports_open_and_no_more() -> None:
+    """Classes as /proc/devices names them; the board's mailbox, memory and disks are not among them."""
+    classes = {value.removesuffix(" rw").removeprefix("char-") for value in settings("oathcamd.service")["DeviceAllow"]}
+    assert {"gpiochip", "i2c", "ttyAMA", "ttyGS", "video4linux", "alsa"} <= classes
+    assert not classes & {"vcio", "mem", "rtc", "watchdog", "input"}
+    lines = [line.split() for line in (UNITS / "oathcam.sysusers").read_text().splitlines() if line.startswith("m")]
+    assert {"gpio", "i2c", "dialout"} <= {fields[2] for fields in lines if fields[1] == "oathcam"}
+
+
 def test_users_are_made_before_they_are_named() -> None:
     """Every user and group in a unit or a directory line exists in the sysusers file."""
     lines = [line.split() for line in (UNITS / "oathcam.sysusers").read_text().splitlines() if line and line[0] != "#"]

@@ -14,8 +14,11 @@ from firmware.boot import boot as boot_firmware
 from firmware.evidence.cms import open_sealed
 from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.timebase import parse_utc
-from hal.interfaces import ButtonName, Camera, CameraProgress, Colour, LampName
+from hal.errors import DeviceFault
+from hal.interfaces import ButtonName, Camera, CameraProgress, Colour, LampName, PowerState
 from hal.sim.boot import boot as boot_world
+from hal.sim.indicators import SimIndicators
+from hal.sim.power import SimPower
 
 RECORD = ButtonName.RECORD
 
@@ -126,6 +129,33 @@ def test_subject_lamp_is_lit_exactly_while_pictures_are_kept(make_bench: Callabl
     assert reds[0] // 1000 + 4_000_000 <= manifest.begin.boottime_us + 34_000
     assert offs
     assert offs[0] // 1000 + 4_000_000 >= manifest.end.boottime_us - 34_000
+
+
+def test_lamps_and_gauge_that_fail_cost_no_recording(make_bench: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BWC-POL-13, BWC-POL-47: lines that cannot be driven are a fault in the ledger, a gauge that does not answer is none, and the press
+    is recorded."""
+    bench = make_bench(pre_event=1)
+
+    def refuse(*_: object) -> None:
+        raise DeviceFault("line: device gone")
+
+    opened: list[SimPower] = []
+
+    def state(self: SimPower) -> PowerState:
+        if self in opened:
+            raise DeviceFault("gauge: no answer")
+        opened.append(self)
+        return PowerState(80, 3900, False)
+
+    monkeypatch.setattr(SimIndicators, "set_lamp", refuse)
+    monkeypatch.setattr(SimPower, "state", state)
+    monkeypatch.setattr(SimPower, "_update", lambda self: None)
+    bench.world.double_press(bench.at(2))
+    hold(bench, 4)
+    bench.run(8)
+    assert len(bench.recordings()) == 1
+    faults = [entry.fields for entry in bench.entries() if entry.kind == "fault"]
+    assert [(fault["port"], fault["reason"]) for fault in faults] == [("indicators", "line: device gone")]
 
 
 def test_fragments_open_to_what_the_manifest_says(make_bench: Callable) -> None:

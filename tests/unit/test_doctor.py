@@ -15,7 +15,19 @@ import numpy as np
 import pytest
 
 from firmware.errors import RefusedError
-from hal.interfaces import AudioFormat, AudioFrame, ButtonName, ClockTrust, Entropy, KeyProtection, LampName, Microphone
+from hal.hint import HINT_FILE, Bay, encode
+from hal.interfaces import (
+    AudioFormat,
+    AudioFrame,
+    ButtonName,
+    ClockTrust,
+    Entropy,
+    KeyProtection,
+    LampName,
+    Microphone,
+    Power,
+    PowerState,
+)
 from hal.sim.boot import boot as boot_world
 from hal.sim.card import CardFault
 from hal.sim.timeline import SECOND
@@ -116,6 +128,36 @@ def test_a_fault_of_a_device(make_bench: Callable, port: str, light: Light, said
     assert (rows[port].light, said in rows[port].found) == (light, True), rows[port]
     assert rows[port].remedy.count(". ") == 0
     assert rows[port].remedy.endswith(".") is (light is not Light.GREEN)
+
+
+class Flagged(Power):
+    """A gauge whose board says that it suffers."""
+
+    def __init__(self, **flags: bool) -> None:
+        self._state = PowerState(80, 3900, False, 40, **flags)
+
+    def state(self) -> PowerState:
+        return self._state
+
+    def subscribe(self, callback: Callable[[PowerState], None]) -> None:
+        raise AssertionError("the check-up asks")
+
+
+@pytest.mark.parametrize(("flag", "said"), [("low_voltage", "supply too low"), ("throttled", "clock lowered")])
+def test_a_board_that_suffers(make_bench: Callable, flag: str, said: str) -> None:
+    row = examined(make_bench(), "power", change=lambda hal: dataclasses.replace(hal, power=Flagged(**{flag: True})))["power"]
+    assert (row.light, said in row.found) == (Light.AMBER, True)
+
+
+def test_a_bay_that_has_hinted(make_bench: Callable) -> None:
+    """An address over the serial channel is as good as a configured one; a clock chip is named."""
+    bench = make_bench()
+    bench.config.run_directory.mkdir(exist_ok=True)
+    (bench.config.run_directory / HINT_FILE).write_bytes(encode(Bay("dock-1", 3, "fe80::1%usb0", 8443)))
+    rows = examined(bench, "dock link", "clock", change=lambda hal: dataclasses.replace(hal, describe={"rtc": "rtc0 agrees"}))
+    assert rows["dock link"].light is Light.GREEN
+    assert "the bay says fe80::1%usb0 port 8443" in rows["dock link"].found
+    assert rows["clock"].found.endswith("rtc0 agrees")
 
 
 def test_one_fault_does_not_hide_another(make_bench: Callable) -> None:

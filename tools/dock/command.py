@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from firmware.errors import UsageError
+from firmware.errors import UnavailableError, UsageError
+from hal.errors import HalUnavailable
+from hal.hint import BAUD, BadHint, Bay, encode
+from hal.serial_line import SerialLine
 from tools.console import errors, output
 from tools.dock.config import Identity, StationConfig
+from tools.dock.hint import HintResponder
 from tools.dock.station import run_station
 
 _SETTINGS = {"host": str, "port": int, "site": str}
@@ -29,6 +35,10 @@ def dock(
         int | None, typer.Option(min=0, max=65535, help="Port; 0 takes any free one. Default: as in dock.toml, else 8443.")
     ] = None,
     port_file: Annotated[Path | None, typer.Option(help="Write HOST:PORT here once it listens.")] = None,
+    hint_device: Annotated[
+        Path | None, typer.Option(help="Serial port of a bay's hint channel; wants --bay and an address as --host.")
+    ] = None,
+    bay: Annotated[int | None, typer.Option(min=0, max=9999, help="Number of the bay that --hint-device belongs to.")] = None,
 ) -> None:
     """Run a dock station: receive, check, store and receipt what cameras bring."""
     if not identity.is_dir():
@@ -42,6 +52,7 @@ def dock(
         site=settings.get("site", "dock"),
     )
     signal.signal(signal.SIGTERM, _interrupt)
+    opened = ExitStack()
 
     def listening(bound_host: str, bound_port: int) -> None:
         output.print(f"listening on {bound_host}:{bound_port}", highlight=False)
@@ -49,11 +60,36 @@ def dock(
             temporary = port_file.with_name(port_file.name + ".tmp")
             temporary.write_text(f"{bound_host}:{bound_port}\n", encoding="ascii")
             os.replace(temporary, port_file)
+        if hint_device is not None:
+            opened.callback(_open_hint(hint_device, bay, config.site, bound_host, bound_port).close)
 
+    with opened:
+        try:
+            run_station(config, listening=listening, report=_report)
+        except KeyboardInterrupt:
+            return
+
+
+def _report(line: str) -> None:
+    errors.print(line, markup=False, highlight=False)
+
+
+def _open_hint(device: Path, bay: int | None, site: str, host: str, port: int) -> HintResponder:
+    """What the bay's camera is told is where this station listens, as an address that the camera can reach."""
+    if bay is None:
+        raise UsageError("--hint-device needs the number of its bay", remedy="give --bay too")
+    message = Bay(site, bay, host, port)
     try:
-        run_station(config, listening=listening, report=lambda line: errors.print(line, markup=False, highlight=False))
-    except KeyboardInterrupt:
-        return
+        encode(message)
+        reachable = not ipaddress.ip_address(host).is_unspecified
+    except (BadHint, ValueError):
+        reachable = False
+    if not reachable:
+        raise UsageError(f"a bay cannot be told to come to {host!r}", remedy="give --host the address of the cable's end here")
+    try:
+        return HintResponder(SerialLine(device, BAUD), message, _report)
+    except HalUnavailable as error:
+        raise UnavailableError(str(error), remedy="Install pyserial.") from None
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 import guest
+
+from hal.hint import HINT_FILE, decode
 
 SHORT_PULL_S = 1.5
 
@@ -17,7 +20,7 @@ def run() -> None:
     dark = bench.lamp()
     lit_ms = bench.begin(6)
     bench.end()
-    kept = guest.recordings()
+    recorded = guest.recordings()
     guest.keep_card()
     station.wait()
     cable.plug()
@@ -36,10 +39,13 @@ def run() -> None:
     station.wait()
     cable.plug()
     said = sync.finish()
+    kept = guest.CAMERA / "run" / HINT_FILE
+    guest.wait("the bay's address", kept.exists)
+    hint = asdict(decode(kept.read_bytes()))
     bench.recorder.wait("the receipt's leaf", lambda: guest.leaves("receipt"))
     bench.recorder.wait("the release", lambda: guest.leaves("release"))
     left = guest.recordings()
     lamp = bench.lamp()
     code = bench.recorder.stop()
     station.stop()
-    guest.report(dark=dark, lit_ms=lit_ms, kept=kept, left=left, lamp=lamp, code=code, sync=said, leaves=guest.leaves())
+    guest.report(dark=dark, lit_ms=lit_ms, kept=recorded, left=left, lamp=lamp, code=code, sync=said, hint=hint, leaves=guest.leaves())
