@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from hal.errors import HalUnavailable
 from hal.pi.board import BOARDS, BUILDS, Build, VideoEncoder, board_of_revision, detect_board
+from hal.pi.camera import BUFFERS, LOW_RESOLUTION, CameraOptions
+from hal.pi.encoders import floor_bps
 
 
 def proc_with(directory: Path, revision: bytes | None = None, cpuinfo: str | None = None) -> Path:
@@ -73,39 +76,130 @@ def test_nothing_is_guessed(tmp_path: Path, named, revision, cpuinfo, said: str)
         detect_board(named, proc_with(tmp_path, revision, cpuinfo))
 
 
-def notes_tables() -> list[dict[str, tuple[str, ...]]]:
-    """The tables of hardware-notes.md: first cell to the others."""
-    text = (Path(__file__).resolve().parents[2] / "hardware-notes.md").read_text(encoding="utf-8")
-    tables: list[dict[str, tuple[str, ...]]] = [{}]
+ROOT = Path(__file__).resolve().parents[2]
+NOTES = (ROOT / "hardware-notes.md").read_text(encoding="utf-8")
+ZERO, CARRIER = BUILDS["zero2w"], BUILDS["cm4-carrier"]
+MARKS = ("measured", "cited", "datasheet", "design", "memory")
+Row = dict[str, str]
+
+
+def notes_tables(text: str = NOTES) -> list[list[Row]]:
+    """The tables of hardware-notes.md: each row by its column's heading."""
+    tables: list[list[Row]] = []
+    heading: list[str] = []
     for line in text.splitlines():
-        if line.startswith("| "):
-            first, *others = (cell.strip() for cell in line.strip("|").split("|"))
-            tables[-1][first] = tuple(others)
-        elif tables[-1]:
-            tables.append({})
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("| ") else []
+        if not cells:
+            heading = []
+        elif not heading:
+            heading = cells
+            tables.append([])
+        elif set(cells) != {"---"}:
+            assert len(cells) == len(heading), line
+            tables[-1].append(dict(zip(heading, cells, strict=True)))
     return tables
+
+
+def notes_table(heading: str) -> dict[str, Row]:
+    """The first table whose first column is ``heading``, by that column."""
+    table = next(one for one in notes_tables() if one and next(iter(one[0])) == heading)
+    assert len({row[heading] for row in table}) == len(table)
+    return {row[heading]: row for row in table}
 
 
 def test_the_notes_print_the_pins_of_the_code() -> None:
     """What a technician wires is what the program drives."""
-    table = next(one for one in notes_tables() if "signal" in one)
-    zero, carrier = (dict(build.pins.numbered()) for build in (BUILDS["zero2w"], BUILDS["cm4-carrier"]))
-    wired = {name: cells for name, cells in table.items() if name not in ("signal", "---")}
-    assert wired.keys() == carrier.keys()
-    assert {name: cells[0] for name, cells in wired.items()} == {name: str(zero.get(name, "-")) for name in wired}
-    assert {name: cells[1] for name, cells in wired.items()} == {name: str(carrier[name]) for name in wired}
+    table = notes_table("signal")
+    zero, carrier = (dict(build.pins.numbered()) for build in (ZERO, CARRIER))
+    assert table.keys() == carrier.keys()
+    assert {name: row["Zero 2 W"] for name, row in table.items()} == {name: str(zero.get(name, "-")) for name in table}
+    assert {name: row["CM4 carrier"] for name, row in table.items()} == {name: str(carrier[name]) for name in table}
 
 
 def test_the_notes_print_the_boards_of_the_code() -> None:
-    table = next(one for one in notes_tables() if "board" in one)
+    table = notes_table("board")
+    assert table.keys() == BOARDS.keys()
     for name, board in BOARDS.items():
-        title, encoder, profile, chip, secure, low_voltage = table[name]
-        assert (title, encoder, profile, chip) == (board.title, board.encoder.value, board.profile, board.chip_label)
-        assert (secure == "yes", low_voltage == "yes") == (board.secure_boot, board.low_voltage_detect)
+        row = table[name]
+        assert (row[""], row["H.264"], row["profile"]) == (board.title, board.encoder.value, board.profile)
+        assert row["GPIO controller"] == board.chip_label
+        assert (row["secure boot"] == "yes", row["low-voltage detection"] == "yes") == (board.secure_boot, board.low_voltage_detect)
+
+
+def test_the_notes_print_the_limits_of_the_code() -> None:
+    table = notes_table("limits of")
+    assert table.keys() == BOARDS.keys()
+    for name, board in BOARDS.items():
+        printed = list(table[name].values())[1:-1]
+        size, buffer_mib = f"{board.max_width}x{board.max_height}", board.pre_event_limit_bytes >> 20
+        aes = "yes" if board.aes_instructions else "no"
+        assert printed == [board.build.name, board.level, size, str(board.max_macroblocks_per_second), str(buffer_mib), aes]
+
+
+def test_the_notes_print_the_serial_lines_of_the_code() -> None:
+    table = notes_table("serial line")
+    for name, device, baud in (("gnss", "gnss_device", "gnss_baud"), ("hint", "hint_device", "hint_baud")):
+        row = table[name]
+        assert (row["build A"], row["build B"]) == (str(getattr(ZERO, device)), str(getattr(CARRIER, device)))
+        assert row["baud"] == str(getattr(ZERO, baud)) == str(getattr(CARRIER, baud))
+
+
+@pytest.mark.parametrize("build", [ZERO, CARRIER], ids=lambda one: one.name)
+def test_the_notes_print_the_addresses_of_the_code(build: Build) -> None:
+    """And no two devices that are fitted on one bus answer at one address."""
+    fitted = {(int(row["bus"]), int(address, 16)) for address, row in notes_table("address").items() if row["fitted"] == "yes"}
+    assert {address for bus, address in fitted if bus == build.i2c_bus} == {build.gauge_address, build.rtc_address}
+
+
+def test_the_notes_print_the_chip_select_of_the_code() -> None:
+    table = notes_table("chip select")
+    assert {int(table["1"]["GPIO"])} == {ZERO.pins.spi_select, CARRIER.pins.spi_select}
+    assert int(table["0"]["GPIO"]) == 8
+
+
+def test_the_notes_print_the_numbers_of_the_code() -> None:
+    printed = {name: row["is"] for name, row in notes_table("in the code").items()}
+    assert printed == {
+        "button debounce, ms": str(ZERO.button_debounce_ms),
+        "dock debounce, ms": str(ZERO.dock_debounce_ms),
+        "camera buffers": str(BUFFERS),
+        "small picture": "x".join(map(str, LOW_RESOLUTION)),
+        "lens position, dioptres": str(CameraOptions().lens_position),
+        "least bit rate at 1280x720, b/s": str(floor_bps(1280, 720)),
+    }
+    assert (ZERO.button_debounce_ms, ZERO.dock_debounce_ms) == (CARRIER.button_debounce_ms, CARRIER.dock_debounce_ms)
+
+
+def unmarked(text: str) -> list[Row]:
+    """Rows of tables that do not say how what they say is known."""
+    return [row for table in notes_tables(text) for row in table if not well_marked(row.get("mark", ""))]
+
+
+def well_marked(mark: str) -> bool:
+    """One of the five words; what was read or seen also says where."""
+    word = re.split(r"[ ;,:]", mark)[0]
+    if word == "measured":
+        return "x86-64" in mark
+    return word in MARKS and (word not in ("cited", "datasheet") or bool(re.match(r"\w+ \(.+\)", mark)))
+
+
+def test_every_row_says_how_it_is_known() -> None:
+    assert len(notes_tables()) > 20
+    assert unmarked(NOTES) == []
+    assert {row["word"] for row in notes_table("word").values()} == set(MARKS)
+
+
+@pytest.mark.parametrize("mark", ["", "known", "cited", "datasheet 12", "measured", "designed"])
+def test_a_row_without_a_good_mark_is_found(mark: str) -> None:
+    assert len(unmarked(f"| fact | mark |\n| --- | --- |\n| water is wet | {mark} |\n| it is cold | design |\n")) == 1
 
 
 def test_every_known_fault_says_how_it_is_known() -> None:
-    table = next(one for one in notes_tables() if "fact" in one)
-    marks = [cells[0] for name, cells in table.items() if name not in ("fact", "---")]
-    assert marks
-    assert all(mark.split()[0] in ("cited", "measured", "memory", "design") for mark in marks)
+    assert len(notes_table("fact")) > 20
+
+
+def test_acceptance_names_scenarios_that_exist() -> None:
+    """A test on hardware has the name of the one on simulated hardware."""
+    scenarios = set(re.findall(r"def (test_\w+)", (ROOT / "tests/machine/scenarios.py").read_text(encoding="utf-8")))
+    named = {row["counterpart"] for row in notes_table("test").values()} - {"none", "soak"}
+    assert named == scenarios
