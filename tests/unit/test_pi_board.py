@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import struct
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from firmware.config import load_config
 from hal.errors import HalUnavailable
+from hal.key_store import split_settings
 from hal.pi.board import BOARDS, BUILDS, Build, VideoEncoder, board_of_revision, detect_board
 from hal.pi.camera import BUFFERS, LOW_RESOLUTION, CameraOptions
 from hal.pi.encoders import floor_bps
@@ -107,6 +110,11 @@ def notes_table(heading: str) -> dict[str, Row]:
     return {row[heading]: row for row in table}
 
 
+def notes_listing(first_line: str) -> list[str]:
+    """Lines of the fenced listing that begins so."""
+    return NOTES[NOTES.index(f"\n{first_line}\n") + 1 :].split("\n```")[0].splitlines()
+
+
 def test_the_notes_print_the_pins_of_the_code() -> None:
     """What a technician wires is what the program drives."""
     table = notes_table("signal")
@@ -203,3 +211,116 @@ def test_acceptance_names_scenarios_that_exist() -> None:
     scenarios = set(re.findall(r"def (test_\w+)", (ROOT / "tests/machine/scenarios.py").read_text(encoding="utf-8")))
     named = {row["counterpart"] for row in notes_table("test").values()} - {"none", "soak"}
     assert named == scenarios
+
+
+# config.txt: which lines of the header each overlay takes from the kernel's own sources, beside what its parameters say
+CLAIMS: dict[str, set[int]] = {
+    "i2c-rtc": {2, 3},
+    "tpm-slb9670": {7, 8, 9, 10, 11},
+    "adau7002-simple": {18, 19, 20, 21},
+    "disable-bt": {14, 15},
+    "uart3": {4, 5},
+    "pps-gpio": set(),
+    "disable-wifi": set(),
+    "imx708": set(),
+    "cma": set(),
+    "dwc2": set(),
+}
+ELSEWHERE = {8, 21}
+"""Claimed and connected to nothing."""
+PARAMETERS: dict[str, set[int]] = {"i2c_arm": {2, 3}, "audio": set(), "act_led_trigger": set(), "pwr_led_trigger": set()}
+PLAIN = {
+    "arm_64bit",
+    "auto_initramfs",
+    "boot_delay",
+    "camera_auto_detect",
+    "disable_poe_fan",
+    "disable_splash",
+    "enable_uart",
+    "force_eeprom_read",
+}
+INPUTS = ("record_button", "function_button", "dock_contact", "subject_sense")
+OUTPUTS = ("subject_lamp", "status_red", "status_green", "status_blue", "sounder", "vibration")
+CONFIGS = pytest.mark.parametrize(("name", "build"), [("A", ZERO), ("B", CARRIER)], ids=["A", "B"])
+
+
+def config_lines(name: str) -> list[str]:
+    return notes_listing(f"# config.txt, build {name}")
+
+
+def settings_of(name: str) -> list[tuple[str, str]]:
+    """(key, value) of every line that is one."""
+    return [(key, value) for key, _, value in (line.partition("=") for line in config_lines(name) if line[0] not in "#[")]
+
+
+def claimed_by_kernel(name: str) -> list[int]:
+    """GPIO numbers that the listing gives away; ``KeyError`` for an overlay or parameter that nobody here knows."""
+    numbers: set[int] = set()
+    for key, value in settings_of(name):
+        first, *rest = value.split(",")
+        if key == "dtoverlay":
+            numbers |= CLAIMS[first] | {int(one.partition("=")[2]) for one in rest if one.startswith("gpiopin=")}
+        elif key == "dtparam":
+            numbers |= PARAMETERS[first.partition("=")[0]]
+        elif key != "gpio":
+            assert key in PLAIN, key
+    return sorted(numbers)
+
+
+@CONFIGS
+def test_config_txt_gives_the_kernel_the_pins_that_are_wired_for_it(name: str, build: Build) -> None:
+    """Neither fewer nor more: what the program drives itself is claimed by no overlay."""
+    ours = {number for signal, number in build.pins.numbered() if signal in (*INPUTS, *OUTPUTS)}
+    kernels = {number for _, number in build.pins.numbered()} - ours
+    assert set(claimed_by_kernel(name)) == kernels | ELSEWHERE
+
+
+@CONFIGS
+def test_config_txt_sets_the_pins_of_the_program_at_boot(name: str, build: Build) -> None:
+    wanted = {(frozenset(getattr(build.pins, each) for each in names), how) for names, how in ((INPUTS, "ip,pu"), (OUTPUTS, "op,dl"))}
+    printed = {key_value[1].partition("=")[::2] for key_value in settings_of(name) if key_value[0] == "gpio"}
+    assert {(frozenset(map(int, numbers.split(","))), how) for numbers, how in printed} == wanted
+
+
+@CONFIGS
+def test_config_txt_says_why_above_each_line(name: str, build: Build) -> None:
+    """With a mark in brackets; nothing stands behind a value, and no line is longer than the firmware reads."""
+    lines = config_lines(name)
+    comment = ""
+    for line in lines[2:]:
+        assert len(line) <= 98, line
+        if line.startswith("# "):
+            comment += line[1:]
+            continue
+        assert "#" not in line, line
+        mark = re.search(r" \[(.+)\]$", comment)
+        assert mark is not None, line
+        assert re.split(r"[ ;,:]", mark[1])[0] in MARKS, line
+        comment = ""
+    assert not comment
+    assert sum(key == "dtoverlay" and value == "uart3" for key, value in settings_of(name)) == (build.pins.hint_transmit is not None)
+
+
+def test_no_console_stands_on_the_receiver_s_line() -> None:
+    (line,) = re.findall(r"(?m)^console=.+$", NOTES)
+    words = line.split()
+    assert [word for word in words if word.startswith("console=")] == ["console=tty1"]
+    assert [word.strip("`") for word in notes_table("word of cmdline.txt")] == words
+
+
+def test_the_configuration_in_the_notes_is_one_that_is_accepted(tmp_path: Path) -> None:
+    """By the daemon and the key store; what is left are the settings of the Pi back-end."""
+    text = "\n".join(notes_listing("# One camera."))
+    (tmp_path / "oathcamd.toml").write_text(text, encoding="utf-8")
+    config = load_config(tmp_path / "oathcamd.toml")
+    assert config.backend == "pi"
+    _, rest = split_settings(config.hal_options)
+    assert rest.keys() == {"board", "capture", "camera_index", "lens_position", "rotate", "microphone", "gnss", "gauge", "hint"}
+    assert rest["board"] in BOARDS
+    assert rest["microphone"].endswith(dict(one.split("=") for one in _overlay("adau7002-simple"))["card-name"])
+    assert tomllib.loads(text)["dock"]["host"].startswith("169.254.")  # the only network that the sync's unit lets through
+
+
+def _overlay(name: str) -> list[str]:
+    (line,) = {value for key, value in settings_of("A") if key == "dtoverlay" and value.split(",")[0] == name}
+    return line.split(",")[1:]
