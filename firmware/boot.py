@@ -10,7 +10,6 @@ import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 
 from firmware.capture import Intake
 from firmware.config import DeviceConfig
@@ -22,7 +21,6 @@ from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext, load_certificates, open_context
 from firmware.machine.indicators import CUES, CueName, View, lamps
 from firmware.machine.states import State
-from firmware.machine.supervision import START_NS
 from firmware.policy.load import parse_policy
 from firmware.policy.minisign import parse_public_key, parse_signature, verify_minisign
 from firmware.policy.model import Policy
@@ -76,16 +74,8 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     context = open_context(config, hal, policy, policy_sha256, boot_number)
     custodian, previous = _open_evidence(hal, config, context, policy, now)
     daemon = Daemon(hal, context, policy, custodian, intake, card, config.officer, previous)
-    _await_camera(hal)
     daemon.begin()
     return daemon
-
-
-def _await_camera(hal: Hal) -> None:
-    """READY is said when the camera runs, or has had its time: the ledger was read meanwhile."""
-    pause, end_ns = Event(), hal.clock.now().boottime_ns + START_NS
-    while hal.camera.progress().starting and hal.clock.now().boottime_ns < end_ns:
-        pause.wait(0.02)
 
 
 def _open_evidence(hal: Hal, config: DeviceConfig, context: RecordingContext, policy: Policy, now: Timestamp) -> tuple[Custodian, Previous]:

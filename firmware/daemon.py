@@ -34,7 +34,7 @@ from firmware.machine.health import minutes_left
 from firmware.machine.machine import Model, initial, step
 from firmware.machine.states import Button, Cause, Port, State
 from firmware.machine.states import Previous as HowEnded
-from firmware.machine.supervision import CARD_SLOW_NS, WRITER_STUCK_NS, CameraWatch, Step, look
+from firmware.machine.supervision import CARD_SLOW_NS, START_NS, WRITER_STUCK_NS, CameraWatch, Step, look
 from firmware.policy.model import Policy
 from firmware.recorder import BeginOrder, Promise
 from firmware.recovery import Previous
@@ -86,7 +86,8 @@ class Daemon:
         self._officer = officer
         self._devices = Devices(hal, policy, intake, self._post)
         frame_ns = 1_000_000_000 // policy.video.fps
-        self._capture = Capture(custodian, policy.pre_event.seconds * 1000, policy.pre_event.max_bytes, frame_ns)
+        limit_bytes = min(policy.pre_event.max_bytes, hal.pre_event_limit_bytes or policy.pre_event.max_bytes)
+        self._capture = Capture(custodian, policy.pre_event.seconds * 1000, limit_bytes, frame_ns)
         self._card = card
         self._model: Model = initial(
             policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True, resume=previous.resume
@@ -119,9 +120,8 @@ class Daemon:
         return tuple(self._closed_recordings)
 
     def begin(self) -> None:
-        """Recovery is done: subscribe, tell the machine, say READY."""
+        """Recovery is done: subscribe, and say so to the machine once the camera runs, or has had its time to start."""
         hal, previous = self._hal, self._previous
-        down_ns = None if previous.down_us is None else previous.down_us * 1000
         hal.buttons.subscribe(lambda edge: self._post(edge))
         hal.dock_link.subscribe(lambda sense: self._post(sense))
         hal.power.subscribe(lambda state: self._post(state))
@@ -134,10 +134,21 @@ class Daemon:
         if previous.resume and not hal.camera.progress().encoder_ns:
             # The recording that goes on begins with a picture, not with the wish for one.
             self._feed(ev.Faulted(now, Port.CAMERA, "no picture yet"))
-        self._feed(ev.Booted(now, HowEnded(previous.how), 0 if previous.how == "first" else down_ns))
         self._devices.schedule_tick()
         self._devices.schedule_look()
-        hal.watchdog.ready()
+        self._look_whether_booted(now)
+
+    def _look_whether_booted(self, now: Timestamp) -> None:
+        """READY is not said of a camera that is still starting: a press meanwhile is owed, as all while booting are."""
+        if self._model.state is not State.BOOTING:
+            return
+        stages = self._devices.stages()
+        if stages.starting and now.boottime_ns - stages.started_ns < START_NS and not self._model.has_fault(Port.CAMERA):
+            return
+        previous = self._previous
+        down_ns = None if previous.down_us is None else previous.down_us * 1000
+        self._feed(ev.Booted(now, HowEnded(previous.how), 0 if previous.how == "first" else down_ns))
+        self._hal.watchdog.ready()
 
     def run(self) -> None:
         """Handle events until the inbox says that there are no more."""
@@ -175,6 +186,7 @@ class Daemon:
                 self._on_tick(now)
             case Look():
                 self._devices.schedule_look()
+                self._look_whether_booted(now)
                 self._watch_camera(now)
                 self._watch_card(now)
             case DockSense(docked, at):

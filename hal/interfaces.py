@@ -183,6 +183,9 @@ class KeyStore(ABC):
     @abstractmethod
     def counter_read(self) -> int: ...
 
+    def close(self) -> None:  # noqa: B027 - most stores have nothing to give back
+        """Give the device back. Idempotent."""
+
 
 class Entropy(ABC):
     @abstractmethod
@@ -352,6 +355,8 @@ class Hal:
     """``make_worker(name, depth)``: a background worker with a queue of ``depth`` jobs."""
     describe: Mapping[str, str] = field(default_factory=dict)
     closers: tuple[Callable[[], None], ...] = ()
+    pre_event_limit_bytes: int | None = None
+    """Most memory that the pre-event buffer may take on this board, whatever the policy says; ``None``: no such limit."""
 
     def close(self) -> None:
         """Close every device; one that fails to close does not keep the others open. The first error is raised."""

@@ -59,6 +59,7 @@ def _open_ports(settings: PcConfig, key_settings: KeyStoreSettings, opened: Exit
     clock = LaptopClock()
     opened.callback(clock.close)
     key_store = open_key_store(key_settings.key_store, settings.keys, key_settings)
+    opened.callback(key_store.close)
     volume = DirectoryVolume(make_root(settings.volume))
     camera = PcCamera(open_feed(settings.source, clock), clock)
     opened.callback(camera.close)

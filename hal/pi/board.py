@@ -136,7 +136,13 @@ CM4_CARRIER = Build(
     gnss_device=Path("/dev/ttyAMA0"),
     hint_device=Path("/dev/ttyAMA3"),  # dtoverlay=uart3
 )
-BUILDS: dict[str, Build] = {build.name: build for build in (ZERO_2_W, CM4_CARRIER)}
+CM5_CARRIER = Build(
+    name="cm5-carrier",
+    pins=PinMap(**_HEADER, hint_transmit=4, hint_receive=5),
+    gnss_device=Path("/dev/ttyAMA0"),
+    hint_device=Path("/dev/ttyAMA2"),  # on RP1 GPIO 4 and 5 are UART 2: dtoverlay=uart2-pi5
+)
+BUILDS: dict[str, Build] = {build.name: build for build in (ZERO_2_W, CM4_CARRIER, CM5_CARRIER)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +236,38 @@ _BOARDS = (
     _videocore("4b", "Raspberry Pi 4B", 0x11, 0xB03111, chip=CHIP_BCM2711, limit_mib=256, secure_boot=True),
     _videocore("cm4", "Compute Module 4", 0x14, 0xB03140, chip=CHIP_BCM2711, limit_mib=256, build=CM4_CARRIER, secure_boot=True),
     _bcm2712("5", "Raspberry Pi 5", 0x17, 0xC04170),
-    _bcm2712("cm5", "Compute Module 5", 0x18, 0xC04180, build=CM4_CARRIER),
+    _bcm2712("cm5", "Compute Module 5", 0x18, 0xC04180, build=CM5_CARRIER),
 )
 BOARDS: dict[str, Board] = {board.name: board for board in _BOARDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """What a camera module wants to be asked for. Without a named mode libcamera takes the one nearest to the picture, which for 720p is
+    the middle of the sensor (rpicam-apps#630, picamera2#924): a third of what the wearer faces would be missing."""
+
+    whole_width: int
+    whole_height: int
+    """The mode that reads the whole sensor."""
+    whole_fps: int
+    """The most that it gives, rounded down."""
+    bit_depth: int
+    lens_position: float | None = None
+    """Hyperfocal distance in dioptres for a blur of one pixel at 720p (hardware-notes.md, 4.2); ``None``: the lens does not move."""
+
+
+_IMX708 = Sensor(2304, 1296, 56, 10, 0.4)
+_IMX708_WIDE = Sensor(2304, 1296, 56, 10, 1.0)
+SENSORS: dict[str, Sensor] = {
+    "imx219": Sensor(1640, 1232, 41, 10),
+    "imx296": Sensor(1456, 1088, 60, 10),
+    "imx477": Sensor(2028, 1520, 40, 12),
+    "imx708": _IMX708,
+    "imx708_noir": _IMX708,
+    "imx708_wide": _IMX708_WIDE,
+    "imx708_wide_noir": _IMX708_WIDE,
+}
+"""By libcamera's model name (Raspberry Pi documentation, camera hardware)."""
 
 _REVISION_FILE = "device-tree/system/linux,revision"
 _NEW_STYLE = 1 << 23

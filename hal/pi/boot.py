@@ -20,14 +20,14 @@ from hal.none import Mains, NoMicrophone, NoReceiver
 from hal.pi.board import Board, detect_board
 from hal.pi.buttons import open_buttons
 from hal.pi.camera import CameraOptions, PiCamera
-from hal.pi.config import THREAD, PiConfig, parse_config
+from hal.pi.config import NONE, THREAD, PiConfig, parse_config
 from hal.pi.dock_link import PiDockLink, open_dock_link
 from hal.pi.gnss import open_positioning
 from hal.pi.gpio import Gpio, open_gpio
 from hal.pi.indicators import open_indicators
 from hal.pi.power import open_power
 from hal.pi.process_camera import ProcessCamera
-from hal.pi.rtc import ClockPaths, open_clock
+from hal.pi.rtc import ClockPaths, PiClock, open_clock
 from hal.posix import QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker
 
 
@@ -41,6 +41,7 @@ def open_hal(config: HalConfig) -> Hal:
         camera = _open_camera(settings, board, clock)
         opened.callback(camera.close)
         key_store = open_key_store(key_settings.key_store, settings.keys, key_settings)
+        opened.callback(key_store.close)
         gpio = open_gpio(board, revision)
         opened.callback(gpio.close)
         return _open_ports(settings, board, opened, clock, camera, key_store, gpio)
@@ -50,7 +51,7 @@ def _open_ports(
     settings: PiConfig,
     board: Board,
     opened: ExitStack,
-    clock: Clock,
+    clock: PiClock,
     camera: PiCamera | ProcessCamera,
     key_store: KeyStore,
     gpio: Gpio,
@@ -83,9 +84,20 @@ def _open_ports(
         dock_link=dock_link,
         watchdog=watchdog,
         make_worker=ThreadWorker,
-        describe={"backend": "raspberry pi", "board": board.title, **camera.describe(), "microphone": settings.microphone or "none"},
+        describe={
+            "backend": "raspberry pi",
+            **camera.describe(),
+            "board": board.title,
+            "microphone": settings.microphone,
+            "rtc": clock.judgement.found,
+        },
+        pre_event_limit_bytes=board.pre_event_limit_bytes,
         closers=(opened.pop_all().close,),
     )
+
+
+def _described(settings: PiConfig, clock: PiClock) -> dict[str, str]:
+    return {"microphone": settings.microphone, "rtc": clock.judgement.found}
 
 
 def _open_camera(settings: PiConfig, board: Board, clock: Clock) -> PiCamera | ProcessCamera:
@@ -101,7 +113,7 @@ def _open_dock_link(settings: PiConfig, board: Board, gpio: Gpio, clock: Clock, 
 
 
 def _open_microphone(settings: PiConfig, clock: Clock) -> Microphone:
-    if not settings.microphone:
+    if settings.microphone == NONE:
         return NoMicrophone("the settings name no microphone; name the card as hal.pi.microphone")
     card = SoundCard(
         settings.microphone,

@@ -25,7 +25,7 @@ import numpy as np
 from hal.errors import DeviceFault, HalError, HalUnavailable
 from hal.interfaces import Camera, CameraProgress, CameraSink, Clock, LumaPicture, Picture, VideoFormat
 from hal.luma import Stamp, shrink
-from hal.pi.board import Board
+from hal.pi.board import SENSORS, Board
 from hal.pi.encoders import change_bitrate, check_video, make_encoder, make_output
 from hal.pi.guard import bounded, guarded
 from hal.pi.pictures import ParameterSets, PictureQueue
@@ -47,11 +47,12 @@ _SMALL_NS = _NS
 
 @dataclass(frozen=True, slots=True)
 class CameraOptions:
-    """``lens_position`` in dioptres, for lenses that focus: fixed, because a lens that hunts while an officer runs films blur.
-    ``rotate`` 0 or 180. ``picture_format`` is libcamera's name; "YUV420" on a Pi. ``index`` as libcamera counts."""
+    """``lens_position`` in dioptres, for lenses that focus; ``None``: as ``board.SENSORS`` says. Fixed, because a lens that hunts while an
+    officer runs films blur. ``rotate`` 0 or 180. ``picture_format`` is libcamera's name; "YUV420" on a Pi. ``index`` as libcamera
+    counts."""
 
     index: int = 0
-    lens_position: float = 0.5
+    lens_position: float | None = None
     rotate: int = 0
     picture_format: str = "YUV420"
     low_resolution: bool = True
@@ -108,7 +109,7 @@ class PiCamera(Camera):
             self._take.set_bitrate(bitrate_bps)
 
     def describe(self) -> Mapping[str, str]:
-        encoding = {"encoder": self._board.encoder.value, "profile": self._board.profile, "level": self._board.level}
+        encoding = {"encoder": self._board.encoder.value, "profile": self._board.profile}
         return {"sensor": "not opened yet", **self._described, **encoding, "board": self._board.title}
 
     def close(self) -> None:
@@ -154,13 +155,18 @@ def _configure(device: Any, video: VideoFormat, options: CameraOptions) -> None:
     duration_us = round(1_000_000 / video.fps)
     turned = options.rotate == 180
     controls: dict[str, Any] = {"FrameDurationLimits": (duration_us, duration_us)}
-    if "AfMode" in device.camera_controls and "LensPosition" in device.camera_controls:
-        controls |= {"AfMode": libcamera.controls.AfModeEnum.Manual, "LensPosition": options.lens_position}
+    sensor = SENSORS.get(str(device.camera_properties.get("Model", "")))
+    lens = options.lens_position if sensor is None or options.lens_position is not None else sensor.lens_position
+    if lens is not None and "AfMode" in device.camera_controls and "LensPosition" in device.camera_controls:
+        controls |= {"AfMode": libcamera.controls.AfModeEnum.Manual, "LensPosition": lens}
+    whole = sensor is not None and video.fps <= sensor.whole_fps
+    mode = {"output_size": (sensor.whole_width, sensor.whole_height), "bit_depth": sensor.bit_depth} if sensor and whole else {}
     small = {"size": LOW_RESOLUTION, "format": options.picture_format} if options.low_resolution else None
     configuration = device.create_video_configuration(
         main={"size": (video.width, video.height), "format": options.picture_format},
         lores=small,
         raw=None,
+        sensor=mode,
         buffer_count=BUFFERS,
         transform=libcamera.Transform(hflip=turned, vflip=turned),
         controls=controls,

@@ -12,6 +12,7 @@ from hal.key_store import KeyStoreSettings, split_settings
 from hal.settings import Check, Mismatch, boolean, integer, one_of, parse_settings, path, text
 
 PROCESS, THREAD = "process", "thread"
+NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class PiConfig:
 
     ``board``: its name, where it cannot be read. ``capture``: in a ``process`` of its own, or in a ``thread`` of the recorder (for
     debugging). ``camera_index``, ``lens_position`` (dioptres), ``rotate`` (0 or 180): as :class:`hal.pi.camera.CameraOptions`.
-    ``microphone``: an ALSA device, empty for none; ``microphone_bits`` 16 or 32, ``microphone_channels``, ``microphone_channel`` (from
+    ``microphone``: an ALSA device, or ``none``; ``microphone_bits`` 16 or 32, ``microphone_channels``, ``microphone_channel`` (from
     0), ``microphone_gain`` (a factor). ``gnss``, ``gauge``, ``hint``: whether there is a receiver, a fuel gauge, a serial hint channel.
     ``serial`` and ``firmware``: what the hint channel says of this camera.
     """
@@ -31,9 +32,9 @@ class PiConfig:
     board: str = ""
     capture: str = PROCESS
     camera_index: int = 0
-    lens_position: float = 0.5
+    lens_position: float | None = None
     rotate: int = 0
-    microphone: str = ""
+    microphone: str = NONE
     microphone_bits: int = 32
     microphone_channels: int = 2
     microphone_channel: int = 0
@@ -77,7 +78,7 @@ _CHECKS: Mapping[str, Check] = {
     "camera_index": integer,
     "lens_position": _number,
     "rotate": _rotation,
-    "microphone": _word,
+    "microphone": text,
     "microphone_bits": integer,
     "microphone_channels": integer,
     "microphone_channel": integer,

@@ -188,7 +188,8 @@ def test_the_other_back_ends_say_that_they_are_absent(agency, tmp_path: Path) ->
     assert run([*OATHCAM, *command], tmp_path)[0] == 0
     code, text = run([*OATHCAMD, "run", "--config", "cam/oathcamd.toml"], tmp_path)
     assert code == 3
-    assert "'pi'" in text
+    assert "no Raspberry Pi" in text
+    assert "hal.pi.board" in text
 
 
 def test_provisioning_never_overwrites_a_key(agency, tmp_path: Path) -> None:

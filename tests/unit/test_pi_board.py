@@ -11,9 +11,9 @@ import pytest
 
 from firmware.config import load_config
 from hal.errors import HalUnavailable
-from hal.key_store import split_settings
-from hal.pi.board import BOARDS, BUILDS, Build, VideoEncoder, board_of_revision, detect_board
-from hal.pi.camera import BUFFERS, LOW_RESOLUTION, CameraOptions
+from hal.pi.board import BOARDS, BUILDS, SENSORS, Build, VideoEncoder, board_of_revision, detect_board
+from hal.pi.camera import BUFFERS, LOW_RESOLUTION
+from hal.pi.config import parse_config
 from hal.pi.encoders import floor_bps
 
 
@@ -172,7 +172,6 @@ def test_the_notes_print_the_numbers_of_the_code() -> None:
         "dock debounce, ms": str(ZERO.dock_debounce_ms),
         "camera buffers": str(BUFFERS),
         "small picture": "x".join(map(str, LOW_RESOLUTION)),
-        "lens position, dioptres": str(CameraOptions().lens_position),
         "least bit rate at 1280x720, b/s": str(floor_bps(1280, 720)),
     }
     assert (ZERO.button_debounce_ms, ZERO.dock_debounce_ms) == (CARRIER.button_debounce_ms, CARRIER.dock_debounce_ms)
@@ -204,6 +203,18 @@ def test_a_row_without_a_good_mark_is_found(mark: str) -> None:
 
 def test_every_known_fault_says_how_it_is_known() -> None:
     assert len(notes_table("fact")) > 20
+
+
+def test_sensors_in_the_notes_are_those_that_are_asked_for() -> None:
+    printed = {
+        name: (row["whole sensor"], row["at most, pictures/s"], row["bit"], row["lens position, dioptres"])
+        for name, row in notes_table("sensor").items()
+    }
+    coded = {
+        name: (f"{one.whole_width}x{one.whole_height}", str(one.whole_fps), str(one.bit_depth), str(one.lens_position or "-"))
+        for name, one in SENSORS.items()
+    }
+    assert printed == coded
 
 
 def test_acceptance_names_scenarios_that_exist() -> None:
@@ -314,9 +325,9 @@ def test_the_configuration_in_the_notes_is_one_that_is_accepted(tmp_path: Path) 
     (tmp_path / "oathcamd.toml").write_text(text, encoding="utf-8")
     config = load_config(tmp_path / "oathcamd.toml")
     assert config.backend == "pi"
-    _, rest = split_settings(config.hal_options)
-    assert rest.keys() == {"board", "capture", "camera_index", "lens_position", "rotate", "microphone", "gnss", "gauge", "hint"}
-    assert rest["board"] in BOARDS
+    settings, _ = parse_config({**config.hal_options, "volume": "/v", "keys": "/k", "sync_request": "/s"})
+    rest = config.hal_options
+    assert settings.board in BOARDS
     assert rest["microphone"].endswith(dict(one.split("=") for one in _overlay("adau7002-simple"))["card-name"])
     assert tomllib.loads(text)["dock"]["host"].startswith("169.254.")  # the only network that the sync's unit lets through
 
