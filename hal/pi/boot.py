@@ -42,7 +42,7 @@ def open_hal(config: HalConfig) -> Hal:
         opened.callback(camera.close)
         key_store = open_key_store(key_settings.key_store, settings.keys, key_settings)
         opened.callback(key_store.close)
-        gpio = open_gpio(board, revision)
+        gpio = open_gpio(board, revision, settings.devices)
         opened.callback(gpio.close)
         return _open_ports(settings, board, opened, clock, camera, key_store, gpio)
 

@@ -23,7 +23,7 @@ class PiConfig:
     debugging). ``camera_index``, ``lens_position`` (dioptres), ``rotate`` (0 or 180): as :class:`hal.pi.camera.CameraOptions`.
     ``microphone``: an ALSA device, or ``none``; ``microphone_bits`` 16 or 32, ``microphone_channels``, ``microphone_channel`` (from
     0), ``microphone_gain`` (a factor). ``gnss``, ``gauge``, ``hint``: whether there is a receiver, a fuel gauge, a serial hint channel.
-    ``serial`` and ``firmware``: what the hint channel says of this camera.
+    ``serial`` and ``firmware``: what the hint channel says of this camera. ``devices``: where the nodes of GPIO controllers are.
     """
 
     volume: Path
@@ -44,6 +44,7 @@ class PiConfig:
     hint: bool = True
     serial: str = ""
     firmware: str = ""
+    devices: Path = Path("/dev")
     inbox_limit: int = 256
 
 
@@ -88,5 +89,6 @@ _CHECKS: Mapping[str, Check] = {
     "hint": boolean,
     "serial": _word,
     "firmware": _word,
+    "devices": path,
     "inbox_limit": integer,
 }

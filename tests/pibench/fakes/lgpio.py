@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 IS_FAKE = True
 FALLING_EDGE, RISING_EDGE, BOTH_EDGES = 2, 1, 3
@@ -65,6 +67,8 @@ refusals: dict[str, str] = {}
 """Name of a function to the message that it fails with."""
 circuits: list[Callable[[int, int], None]] = []
 """Called with (line, level) when an output changes: what is soldered to it."""
+watchers: list[Callable[[int, float], None]] = []
+"""Called with (line, level or duty) whatever way an output is driven."""
 _lock = threading.RLock()
 _reports: list[tuple[int, int, int, int]] = []
 _numbers = itertools.count()
@@ -148,6 +152,11 @@ def _run() -> None:
 # What gpiozero calls.
 
 
+def _tell(gpio: int, value: float) -> None:
+    for watcher in watchers:
+        watcher(gpio, value)
+
+
 def _check(name: str) -> None:
     if name in refusals:
         raise error(refusals[name])
@@ -220,6 +229,7 @@ def gpio_write(handle: int, gpio: int, value: int) -> int:
         line.history.append((time.monotonic_ns(), line.driven))
     for circuit in circuits:
         circuit(gpio, int(bool(value)))
+    _tell(gpio, int(bool(value)))
     return 0
 
 
@@ -234,6 +244,7 @@ def tx_pwm(handle: int, gpio: int, frequency: float, duty: float, offset: int = 
         raise error("bad PWM frequency")
     with _lock:
         lines[gpio].pwm = (frequency, duty) if frequency else None
+    _tell(gpio, duty if frequency else 0)
     return 0
 
 
@@ -252,3 +263,9 @@ def callback(handle: int, gpio: int, edge: int = RISING_EDGE, func: Callable[[in
     assert func is not None
     with _lock:
         return _Callback(gpio, edge, func)
+
+
+if os.environ.get("OATHCAM_HEADER"):
+    import remote_header
+
+    remote_header.serve(Path(os.environ["OATHCAM_HEADER"]))
