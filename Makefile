@@ -19,9 +19,10 @@ demo: ## one officer's shift on the simulated camera; SOURCE=FILE replays a vide
 	@.ci/bootstrap demo
 	@.venv/bin/oathcam demo $${SOURCE:+--source "$$SOURCE"}
 
-test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it
+# Tests in real time mostly wait: in two groups of their own they share the machine with the rest, which mostly computes.
+test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' for one process
 	@.ci/bootstrap test
-	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
 machine-test: ## the recorder in a user-mode Linux machine, on hardware that its kernel simulates; PYTEST_ARGS as above
 	@.ci/bootstrap test

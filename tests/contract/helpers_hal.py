@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,15 +97,21 @@ class Heard:
 
 
 @dataclass
-class MediaRig:
+class CameraRig:
     """``pass_time(seconds)`` lets the device deliver for so long."""
 
     camera: Camera
+    now: Callable[[], ClockReading]
+    pass_time: Callable[[float], None]
+    clock_tolerance_ns: int = 5_000_000
+    """How far wall and boot time of two readings may move against each other while nobody steps the clock."""
+
+
+@dataclass
+class MicrophoneRig:
     microphone: Microphone
     now: Callable[[], ClockReading]
     pass_time: Callable[[float], None]
-    clock_tolerance_ns: int = 0
-    """How far wall and boot time of two readings may move against each other while nobody steps the clock."""
 
 
 @dataclass
@@ -158,7 +164,7 @@ def _sim_volume(tmp_path: Path) -> Iterator[tuple[Volume, Path]]:
 
 
 @contextmanager
-def _sim_media(tmp_path: Path) -> Iterator[MediaRig]:
+def _sim_media(tmp_path: Path) -> Iterator[tuple[Hal, Callable[[float], None]]]:
     with _sim(tmp_path) as (world, hal):
 
         def pass_time(seconds: float) -> None:
@@ -166,7 +172,19 @@ def _sim_media(tmp_path: Path) -> Iterator[MediaRig]:
             while hal.inbox.get() is not None:
                 pass
 
-        yield MediaRig(hal.camera, hal.microphone, hal.clock.now, pass_time)
+        yield hal, pass_time
+
+
+@contextmanager
+def _sim_camera(tmp_path: Path) -> Iterator[CameraRig]:
+    with _sim_media(tmp_path) as (hal, pass_time):
+        yield CameraRig(hal.camera, hal.clock.now, pass_time, clock_tolerance_ns=0)
+
+
+@contextmanager
+def _sim_microphone(tmp_path: Path) -> Iterator[MicrophoneRig]:
+    with _sim_media(tmp_path) as (hal, pass_time):
+        yield MicrophoneRig(hal.microphone, hal.clock.now, pass_time)
 
 
 @contextmanager
@@ -250,19 +268,14 @@ def _sim_watchdog(tmp_path: Path, address: str) -> Iterator[Watchdog]:
 # --- Pi, on the bench -----------------------------------------------------------------------------------------------
 
 
-def _wait(seconds: float) -> None:
-    """Real time, for devices that live in it."""
-    threading.Event().wait(seconds)
-
-
 @contextmanager
-def _pi_media(open_camera: Callable[[PosixClock], Camera]) -> Iterator[MediaRig]:
+def _pi_rig(open_camera: Callable[[PosixClock], Camera]) -> Iterator[CameraRig]:
     """Real picamera2 on the fake libcamera of ``tests/pibench``."""
     clock = PosixClock(ClockTrust.RTC)
     with pi_bench.loaded():
         camera = open_camera(clock)
         try:
-            yield MediaRig(camera, None, clock.now, _wait)
+            yield CameraRig(camera, clock.now, let_pass)
         finally:
             camera.close()
             clock.close()
@@ -349,19 +362,32 @@ def let_pass(seconds: float) -> None:
 
 
 @contextmanager
-def _pc_media(tmp_path: Path) -> Iterator[MediaRig]:
-    """A film on disk before the camera, a real sound server behind ALSA before the microphone."""
+def _pc_camera(tmp_path: Path) -> Iterator[CameraRig]:
+    """A film on disk before the camera."""
     from clips import a_clip
-    from soundrig import DEVICE, shared_rig
 
-    shared_rig()
     clock = LaptopClock()
     camera = PcCamera(FileFeed(str(a_clip()), clock), clock)
-    microphone = AlsaMicrophone(clock, SoundCard(DEVICE))
-    yield MediaRig(camera, microphone, clock.now, let_pass, clock_tolerance_ns=5_000_000)
+    yield CameraRig(camera, clock.now, let_pass)
     camera.close()
-    microphone.close()
     clock.close()
+
+
+def _alsa(**card: int) -> Callable[[Path], AbstractContextManager[MicrophoneRig]]:
+    """A real sound server behind ALSA; the Pi's card has its one microphone in the right half of 32 bit stereo."""
+
+    @contextmanager
+    def opened(_tmp_path: Path) -> Iterator[MicrophoneRig]:
+        from soundrig import DEVICE, shared_rig
+
+        shared_rig()
+        clock = PosixClock()
+        microphone = AlsaMicrophone(clock, SoundCard(DEVICE, **card))
+        yield MicrophoneRig(microphone, clock.now, let_pass)
+        microphone.close()
+        clock.close()
+
+    return opened
 
 
 @contextmanager
@@ -501,11 +527,12 @@ WORKERS = {"sim": _sim_worker, "posix": _posix_worker}
 KEY_STORES = {"sim": _sim_keys, "file": _file_keys, "tpm": tpm_stores, "pkcs11": pkcs11_stores}
 ENTROPIES = {"sim": _sim_entropy, "posix": _system_entropy}
 WATCHDOGS = {"sim": _sim_watchdog, "posix": _posix_watchdog}
-MEDIA = {
-    "sim": _sim_media,
-    "pc": _pc_media,
-    "pi-v4l2": lambda _: _pi_media(_pi_camera("zero2w")),
-    "pi-libav": lambda _: _pi_media(_pi_camera("5")),
-    "pi-process": lambda _: _pi_media(_pi_process),
+CAMERAS = {
+    "sim": _sim_camera,
+    "pc": _pc_camera,
+    "pi-v4l2": lambda _: _pi_rig(_pi_camera("zero2w")),
+    "pi-libav": lambda _: _pi_rig(_pi_camera("5")),
+    "pi-process": lambda _: _pi_rig(_pi_process),
 }
+MICROPHONES = {"sim": _sim_microphone, "pc": _alsa(), "pi": _alsa(bits=32, channels=2, channel=1)}
 HANDS = {"sim": _sim_hands, "pc": _pc_hands, "pi": _pi_hands}

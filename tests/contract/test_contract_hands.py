@@ -10,6 +10,8 @@ from helpers_hal import HANDS, HandsRig
 
 from hal.interfaces import ButtonEdge, ButtonName, Colour, Cue, DockSense, Lamp, LampName, PowerState
 
+pytestmark = pytest.mark.xdist_group("real time 1")
+
 MS = 1_000_000
 
 

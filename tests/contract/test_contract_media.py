@@ -14,21 +14,29 @@ from shutil import which
 import av
 import numpy as np
 import pytest
-from helpers_hal import MEDIA, SMALL, Heard, MediaRig
+from helpers_hal import CAMERAS, MICROPHONES, SMALL, CameraRig, Heard, MicrophoneRig
 
 from hal.errors import HalError
 from hal.interfaces import AudioFrame, Picture, VideoFormat
 
+pytestmark = pytest.mark.xdist_group("real time 2")
+
 SECOND = 1_000_000_000
 
 
-@pytest.fixture(params=MEDIA)
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MediaRig]:
-    with MEDIA[request.param](tmp_path) as opened:
+@pytest.fixture(params=CAMERAS)
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CameraRig]:
+    with CAMERAS[request.param](tmp_path) as opened:
         yield opened
 
 
-def started(rig: MediaRig, video: VideoFormat = SMALL) -> Heard:
+@pytest.fixture(params=MICROPHONES)
+def ears(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MicrophoneRig]:
+    with MICROPHONES[request.param](tmp_path) as opened:
+        yield opened
+
+
+def started(rig: CameraRig, video: VideoFormat = SMALL) -> Heard:
     """A camera that has delivered its first picture: a real one takes its time."""
     heard = Heard()
     rig.camera.start(video, heard)
@@ -41,7 +49,7 @@ def started(rig: MediaRig, video: VideoFormat = SMALL) -> Heard:
     return heard
 
 
-def film(rig: MediaRig, seconds: float, video: VideoFormat = SMALL) -> list[Picture]:
+def film(rig: CameraRig, seconds: float, video: VideoFormat = SMALL) -> list[Picture]:
     heard = started(rig, video)
     rig.pass_time(seconds)
     rig.camera.stop()
@@ -49,11 +57,11 @@ def film(rig: MediaRig, seconds: float, video: VideoFormat = SMALL) -> list[Pict
     return heard.pictures
 
 
-def listen(rig: MediaRig, seconds: float) -> list[AudioFrame]:
+def listen(ears: MicrophoneRig, seconds: float) -> list[AudioFrame]:
     heard = Heard()
-    rig.microphone.start(heard)
-    rig.pass_time(seconds)
-    rig.microphone.stop()
+    ears.microphone.start(heard)
+    ears.pass_time(seconds)
+    ears.microphone.stop()
     assert heard.faults == []
     return heard.frames
 
@@ -71,14 +79,14 @@ def decoded(pictures: list[Picture]) -> list[av.VideoFrame]:
     return frames + codec.decode(None)
 
 
-def sound(rig: MediaRig, frames: list[AudioFrame]) -> np.ndarray:
+def sound(ears: MicrophoneRig, frames: list[AudioFrame]) -> np.ndarray:
     codec = av.CodecContext.create("aac", "r")
-    codec.extradata = rig.microphone.format().codec_config
+    codec.extradata = ears.microphone.format().codec_config
     parts = [part for frame in frames for part in codec.decode(av.Packet(frame.data))]
     return np.concatenate([part.to_ndarray().reshape(-1) for part in parts])
 
 
-def test_every_idr_carries_its_parameter_sets_and_comes_on_the_beat(rig: MediaRig) -> None:
+def test_every_idr_carries_its_parameter_sets_and_comes_on_the_beat(rig: CameraRig) -> None:
     pictures = film(rig, 3)
     assert [index for index, picture in enumerate(pictures) if picture.keyframe] == list(range(0, len(pictures), SMALL.gop_pictures))
     for picture in pictures:
@@ -88,7 +96,7 @@ def test_every_idr_carries_its_parameter_sets_and_comes_on_the_beat(rig: MediaRi
         assert picture.keyframe or set(types) == {1}
 
 
-def test_pictures_decode_to_the_same_count_and_size(rig: MediaRig) -> None:
+def test_pictures_decode_to_the_same_count_and_size(rig: CameraRig) -> None:
     pictures = film(rig, 2.2)
     frames = decoded(pictures)
     assert len(frames) == len(pictures) >= 2 * SMALL.fps
@@ -96,7 +104,7 @@ def test_pictures_decode_to_the_same_count_and_size(rig: MediaRig) -> None:
     assert {av.video.frame.PictureType(frame.pict_type).name for frame in frames} == {"I", "P"}
 
 
-def test_every_gop_decodes_alone(rig: MediaRig) -> None:
+def test_every_gop_decodes_alone(rig: CameraRig) -> None:
     """Closed GOPs: each is evidence by itself."""
     pictures = film(rig, 2.9)
     whole = [frame.to_ndarray() for frame in decoded(pictures)]
@@ -107,7 +115,7 @@ def test_every_gop_decodes_alone(rig: MediaRig) -> None:
 
 
 @pytest.mark.system
-def test_ffmpeg_decodes_without_a_word(rig: MediaRig, tmp_path: Path) -> None:
+def test_ffmpeg_decodes_without_a_word(rig: CameraRig, tmp_path: Path) -> None:
     """BWC-POL-25, by a program of the machine."""
     if which("ffmpeg") is None:
         pytest.skip("ffmpeg is not installed")
@@ -117,7 +125,7 @@ def test_ffmpeg_decodes_without_a_word(rig: MediaRig, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_instants_rise_by_the_pictures_distance(rig: MediaRig) -> None:
+def test_instants_rise_by_the_pictures_distance(rig: CameraRig) -> None:
     """BWC-POL-26: the instant is that of the exposure, on the sensor's grid."""
     begin = rig.now()
     pictures = film(rig, 2)
@@ -132,7 +140,7 @@ def test_instants_rise_by_the_pictures_distance(rig: MediaRig) -> None:
     assert max(map(abs, apart)) <= rig.clock_tolerance_ns
 
 
-def test_nothing_comes_after_stop_and_a_restart_begins_with_an_idr(rig: MediaRig) -> None:
+def test_nothing_comes_after_stop_and_a_restart_begins_with_an_idr(rig: CameraRig) -> None:
     heard = started(rig)
     rig.pass_time(0.5)
     rig.camera.stop()
@@ -146,7 +154,7 @@ def test_nothing_comes_after_stop_and_a_restart_begins_with_an_idr(rig: MediaRig
     assert len(decoded(again)) == len(again)
 
 
-def test_bitrate_is_kept_and_changes_while_running(rig: MediaRig) -> None:
+def test_bitrate_is_kept_and_changes_while_running(rig: CameraRig) -> None:
     """BWC-POL-48: heat lowers the rate without a seam."""
     video = VideoFormat(width=320, height=180, fps=15, bitrate_bps=800_000, gop_pictures=15)
     heard = started(rig, video)
@@ -162,7 +170,7 @@ def test_bitrate_is_kept_and_changes_while_running(rig: MediaRig) -> None:
     assert [index for index, picture in enumerate(heard.pictures) if picture.keyframe] == list(range(0, len(heard.pictures), 15))
 
 
-def test_progress_follows_sensor_and_encoder(rig: MediaRig) -> None:
+def test_progress_follows_sensor_and_encoder(rig: CameraRig) -> None:
     """BWC-POL-47: what a supervisor goes by is the pictures' own times."""
     assert rig.camera.progress().encoder_ns == 0
     begin = rig.now().boottime_ns
@@ -172,10 +180,10 @@ def test_progress_follows_sensor_and_encoder(rig: MediaRig) -> None:
     rig.camera.stop()
     assert not progress.starting
     assert begin <= heard.pictures[0].captured.boottime_ns <= progress.encoder_ns <= progress.sensor_ns
-    assert rig.now().boottime_ns - progress.encoder_ns < SECOND // 2
+    assert rig.now().boottime_ns - progress.encoder_ns < SECOND
 
 
-def test_a_new_encoder_begins_with_an_idr_and_loses_little(rig: MediaRig) -> None:
+def test_a_new_encoder_begins_with_an_idr_and_loses_little(rig: CameraRig) -> None:
     """BWC-POL-47: an encoder that stalled is replaced while the sensor goes on."""
     heard = started(rig)
     rig.pass_time(1.4)
@@ -191,7 +199,7 @@ def test_a_new_encoder_begins_with_an_idr_and_loses_little(rig: MediaRig) -> Non
     assert heard.faults == []
 
 
-def test_a_small_picture_comes_along(rig: MediaRig) -> None:
+def test_a_small_picture_comes_along(rig: CameraRig) -> None:
     """For judging the lens: grey, small, fresh, and of what the big one shows."""
     assert rig.camera.low_resolution() is None
     heard = started(rig)
@@ -212,7 +220,7 @@ def test_a_small_picture_comes_along(rig: MediaRig) -> None:
     assert float(grey.std()) > 2
 
 
-def test_a_stamp_is_burnt_in_only_when_asked_for(rig: MediaRig) -> None:
+def test_a_stamp_is_burnt_in_only_when_asked_for(rig: CameraRig) -> None:
     """Off by default: the time is in the stream already."""
     corners = []
     for stamped in (False, True):
@@ -225,7 +233,7 @@ def test_a_stamp_is_burnt_in_only_when_asked_for(rig: MediaRig) -> None:
     assert np.abs(corners[0] - corners[1]).mean() > 20
 
 
-def test_camera_refuses_what_it_cannot_deliver(rig: MediaRig) -> None:
+def test_camera_refuses_what_it_cannot_deliver(rig: CameraRig) -> None:
     for video in (VideoFormat(width=321), VideoFormat(fps=0), VideoFormat(gop_pictures=0), VideoFormat(bitrate_bps=0)):
         with pytest.raises(HalError):
             rig.camera.start(video, Heard())
@@ -233,16 +241,16 @@ def test_camera_refuses_what_it_cannot_deliver(rig: MediaRig) -> None:
     assert {"sensor", "encoder", "profile"} <= set(rig.camera.describe())
 
 
-def test_sound_decodes_and_is_not_silence(rig: MediaRig) -> None:
-    frames = listen(rig, 1)
-    heard = sound(rig, frames)
-    assert len(heard) == len(frames) * rig.microphone.format().frame_samples
+def test_sound_decodes_and_is_not_silence(ears: MicrophoneRig) -> None:
+    frames = listen(ears, 1)
+    heard = sound(ears, frames)
+    assert len(heard) == len(frames) * ears.microphone.format().frame_samples
     assert float(np.abs(heard).mean()) > 0.001
 
 
-def test_audio_configuration_says_what_is_delivered(rig: MediaRig) -> None:
+def test_audio_configuration_says_what_is_delivered(ears: MicrophoneRig) -> None:
     """ISO/IEC 14496-3, 1.6.2.1: object type 2 (AAC-LC), frequency index, channels."""
-    audio = rig.microphone.format()
+    audio = ears.microphone.format()
     bits = int.from_bytes(audio.codec_config[:2], "big")
     rates = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
     assert bits >> 11 == 2
@@ -250,49 +258,49 @@ def test_audio_configuration_says_what_is_delivered(rig: MediaRig) -> None:
     assert bits >> 3 & 15 == audio.channels
 
 
-def test_audio_instants_are_a_frame_apart(rig: MediaRig) -> None:
-    audio = rig.microphone.format()
-    begin = rig.now().boottime_ns
-    times = [frame.captured.boottime_ns for frame in listen(rig, 2)]
+def test_audio_instants_are_a_frame_apart(ears: MicrophoneRig) -> None:
+    audio = ears.microphone.format()
+    begin = ears.now().boottime_ns
+    times = [frame.captured.boottime_ns for frame in listen(ears, 2)]
     step = SECOND * audio.frame_samples / audio.sample_rate
     assert all(abs(later - earlier - step) < 2_000_000 for earlier, later in pairwise(times))
     assert begin <= times[0]
-    assert times[-1] + step <= rig.now().boottime_ns
+    assert times[-1] + step <= ears.now().boottime_ns
 
 
-def test_nothing_is_heard_between_stop_and_start(rig: MediaRig) -> None:
+def test_nothing_is_heard_between_stop_and_start(ears: MicrophoneRig) -> None:
     """BWC-POL-17: what is muted is not captured, not even in the first frame afterwards."""
-    before = listen(rig, 0.5)
-    silence_began = rig.now().boottime_ns
+    before = listen(ears, 0.5)
+    silence_began = ears.now().boottime_ns
     heard = Heard()
-    rig.pass_time(3)
-    silence_ended = rig.now().boottime_ns
-    rig.microphone.start(heard)
-    rig.pass_time(0.5)
-    rig.microphone.stop()
+    ears.pass_time(3)
+    silence_ended = ears.now().boottime_ns
+    ears.microphone.start(heard)
+    ears.pass_time(0.5)
+    ears.microphone.stop()
     count = len(heard.frames)
-    rig.pass_time(0.5)
+    ears.pass_time(0.5)
     assert len(heard.frames) == count > 0
     assert before[-1].captured.boottime_ns < silence_began
     assert heard.frames[0].captured.boottime_ns >= silence_ended
 
 
 @pytest.mark.system
-def test_ffmpeg_decodes_the_sound(rig: MediaRig, tmp_path: Path) -> None:
+def test_ffmpeg_decodes_the_sound(ears: MicrophoneRig, tmp_path: Path) -> None:
     """BWC-POL-25: the access units and their configuration make an MP4 that a program of the machine takes."""
     if which("ffmpeg") is None:
         pytest.skip("ffmpeg is not installed")
-    frames = listen(rig, 1)
+    frames = listen(ears, 1)
     path = tmp_path / "sound.mp4"
-    path.write_bytes(_mp4(rig, frames))
+    path.write_bytes(_mp4(ears, frames))
     done = subprocess.run(
         ["ffmpeg", "-v", "warning", "-xerror", "-i", str(path), "-f", "null", "-"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def _mp4(rig: MediaRig, frames: list[AudioFrame]) -> bytes:
-    audio, out = rig.microphone.format(), io.BytesIO()
+def _mp4(ears: MicrophoneRig, frames: list[AudioFrame]) -> bytes:
+    audio, out = ears.microphone.format(), io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=audio.sample_rate)
         stream.codec_context.extradata = audio.codec_config

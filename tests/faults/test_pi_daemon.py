@@ -16,6 +16,8 @@ from pi_daemon import PINS, PiDaemon, pi_daemon, seconds_now
 
 from firmware.evidence.findings import Verdict
 
+pytestmark = pytest.mark.xdist_group("real time 1")
+
 FELT_S = 2.0
 """BWC-POL-47."""
 

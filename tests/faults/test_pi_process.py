@@ -22,6 +22,8 @@ from hal.pi.board import BOARDS
 from hal.pi.process_camera import ProcessCamera
 from hal.posix import PosixClock
 
+pytestmark = pytest.mark.xdist_group("real time 2")
+
 VIDEO = VideoFormat(width=320, height=180, fps=30, bitrate_bps=400_000, gop_pictures=15)
 SECOND = 1_000_000_000
 PATIENCE_S = 15

@@ -29,7 +29,7 @@ from tools.run import SERIAL
 from tools.shift import dock_station
 from tools.sources import DirectorySource, load_key, load_roots
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("real time 1")]
 PATIENCE_S = 60
 
 

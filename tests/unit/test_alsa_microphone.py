@@ -20,6 +20,8 @@ from hal.errors import DeviceFault, HalError, HalUnavailable
 from hal.interfaces import AudioFrame
 from hal.posix import PosixClock
 
+pytestmark = pytest.mark.xdist_group("real time 1")
+
 RATE = 48_000
 NS = 1_000_000_000
 MS = 1_000_000

@@ -28,6 +28,8 @@ from hal.posix import PosixClock
 from tools.policies import read_profile
 from tools.provision import CameraOrder, hal_lines, make_camera
 
+pytestmark = pytest.mark.xdist_group("real time 1")
+
 SECOND = 1_000_000_000
 SMALL = VideoFormat(width=320, height=180, fps=30, bitrate_bps=300_000, gop_pictures=30)
 PATIENCE_S = 10

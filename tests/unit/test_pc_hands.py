@@ -26,6 +26,8 @@ from hal.pc.power import LaptopPower
 from hal.pc.terminal import KeyInput, StatusLine
 from hal.posix import PosixClock
 
+pytestmark = pytest.mark.xdist_group("real time 1")
+
 MS = 1_000_000
 HOLD_NS = 3500 * MS
 RECORD, FUNCTION = ButtonName.RECORD, ButtonName.FUNCTION
