@@ -283,8 +283,10 @@ class Daemon:
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()
         self._custodian.kick()
-        idle = not self._devices.camera_on and not self._model.has_fault(Port.CAMERA)  # docked or asleep: no pictures are due
-        if (self._progress or idle) and self._writer_moves(now):
+        # Docked or asleep no pictures are due. Of a camera that is known to be at fault none are expected: what is to be tried, another
+        # process and another boot included, is the supervisor's ladder, and a watchdog that bit as well would only begin it anew.
+        due = self._model.camera_on and not self._model.has_fault(Port.CAMERA)
+        if (self._progress or not due) and self._writer_moves(now):
             self._hal.watchdog.feed()
         self._progress = False
         self._hal.watchdog.status(f"{self._model.state.value}; pre-event {self._capture.pre_event_ms / 1000:.0f} s; {self._ages(now)}")
