@@ -20,6 +20,7 @@ from av.audio.codeccontext import AudioCodecContext
 
 from firmware.errors import FormatError
 from firmware.machine.health import minutes_left, room_warning
+from firmware.machine.supervision import START_NS
 from firmware.media.access_unit import parse_access_unit
 from firmware.media.nal import SPS, nal_type
 from firmware.media.sps import parse_sps
@@ -105,6 +106,8 @@ def check_camera(hal: Hal, video: VideoFormat) -> Row:
     hal.camera.start(video, _Sink(hal))
     try:
         first = _gather(hal, "camera", FIRST_PICTURE_S, lambda items: _pictures_in(items) > 0)
+        if not first and hal.camera.progress().starting:  # the board's libraries take their time when they are read for the first time
+            first = _gather(hal, "camera", START_NS / SECOND, lambda items: _pictures_in(items) > 0)
         rest: list[object] = []
         if _pictures_in(first) and not _fault_in(first, "camera"):
             rest = _gather(hal, "camera", 1.5 * wanted / video.fps, lambda items: _pictures_in(items) >= wanted)
