@@ -22,13 +22,14 @@ DEFAULT_CONFIG = Path("/etc/oathcam/oathcamd.toml")
 
 def run(config: DeviceConfig) -> int:
     """Open the back-end, boot, loop until a signal asks for the end, close in order."""
-    from firmware.boot import boot
     from hal.backends import open_hal
 
     places = {"volume": config.state_directory, "keys": config.key_directory, "sync_request": config.run_directory / "sync-request"}
     options = {**config.hal_options, **{name: str(path) for name, path in places.items()}}
     hal = open_hal(config.backend, options)
     try:
+        from firmware.boot import boot  # after the back-end: what a camera imports takes its time beside what this imports
+
         daemon = boot(hal, config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda signum, _frame: daemon.ask_shutdown(signal.Signals(signum).name))

@@ -63,6 +63,7 @@ class _Sender:
 
 def serve(wire: Wire) -> None:
     """Carry out orders until the recorder closes its end."""
+    _import_ahead()
     first = wire.receive()
     if first is None:
         return
@@ -70,7 +71,6 @@ def serve(wire: Wire) -> None:
     camera = PiCamera(BOARDS[made["board"]], PosixClock(), CameraOptions(**made["options"]))
     sender = _Sender(wire, camera)
     threading.Thread(target=sender.tell, name="progress", daemon=True).start()
-    _import_ahead()
     while (message := wire.receive()) is not None:
         order = message.facts()
         try:

@@ -10,11 +10,9 @@ Threads: one reader per process calls the sink; all methods are called from the 
 from __future__ import annotations
 
 import logging
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 
 from hal.errors import DeviceFault, HalError
@@ -24,6 +22,7 @@ from hal.pi.board import Board
 from hal.pi.camera import STALE_NS, CameraOptions
 from hal.pi.capture_wire import SIZES, Kind, Message, Wire, told
 from hal.pi.encoders import check_video
+from hal.pi.spawn import CaptureProcess, spawn_capture
 
 log = logging.getLogger("oathcam.camera")
 
@@ -34,38 +33,21 @@ _REAP_S = 1.0
 class _Child:
     """One capture process and the thread that reads it."""
 
-    def __init__(self, board: Board, options: CameraOptions, owner: ProcessCamera) -> None:
-        ours, theirs = socket.socketpair()
-        # The isolation that the service unit gives the recorder's interpreter holds for this one too.
-        isolation = "-I" if sys.flags.isolated else "-P"
-        command = [sys.executable, isolation, "-m", "hal.pi.capture_process", str(theirs.fileno())]
-        try:
-            self.process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
-        except OSError as error:
-            ours.close()
-            raise DeviceFault(f"capture process: {error.strerror}") from error
-        finally:
-            theirs.close()
-        self.wire = Wire(ours)
+    def __init__(self, board: Board, options: CameraOptions, owner: ProcessCamera, spawned: CaptureProcess | None) -> None:
+        self._capture = spawned or spawn_capture()
+        self.process = self._capture.process
+        self.wire = Wire(self._capture.socket)
         self.stopped = threading.Event()
-        self.wire.send(told(Kind.ORDER, board=board.name, options=asdict(options)))
         self._reader = threading.Thread(target=owner._read, args=(self,), name="capture", daemon=True)
         self._reader.start()
+        with suppress(DeviceFault):  # dead already: the reader has seen it, and the start will say so
+            self.wire.send(told(Kind.ORDER, board=board.name, options=asdict(options)))
 
     def order(self, do: str, **facts: object) -> None:
         self.wire.send(told(Kind.ORDER, do=do, **facts))
 
     def end(self) -> None:
-        """Gone, however it takes it. A process that hangs in the kernel stays behind until that lets go of it."""
-        self.wire.close()
-        try:
-            self.process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        try:
-            self.process.wait(_REAP_S)
-        except subprocess.TimeoutExpired:
-            log.error("capture process %d cannot be killed: it hangs in the kernel", self.process.pid)
+        self._capture.end()
         if threading.current_thread() is not self._reader:
             self._reader.join(_REAP_S)
 
@@ -73,7 +55,7 @@ class _Child:
 class ProcessCamera(Camera):
     """Starts its process at once, so that its imports run beside the recorder's own start."""
 
-    def __init__(self, board: Board, clock: Clock, options: CameraOptions | None = None) -> None:
+    def __init__(self, board: Board, clock: Clock, options: CameraOptions | None = None, spawned: CaptureProcess | None = None) -> None:
         self._board, self._clock = board, clock
         self._options = options or CameraOptions()
         self._lock = threading.Lock()
@@ -83,7 +65,7 @@ class ProcessCamera(Camera):
         self._faulted = False
         self._began_ns = 0
         self._described: dict[str, str] = {"sensor": "not opened yet", "encoder": board.encoder.value, "profile": board.profile}
-        self._child: _Child | None = _Child(board, self._options, self)
+        self._child: _Child | None = _Child(board, self._options, self, spawned)
 
     def start(self, video: VideoFormat, sink: CameraSink) -> None:
         check_video(self._board, video)
@@ -93,7 +75,7 @@ class ProcessCamera(Camera):
         if self._child is not None and self._child.process.poll() is not None:
             self._abandon()
         if self._child is None:
-            self._child = _Child(self._board, self._options, self)
+            self._child = _Child(self._board, self._options, self, None)
         with self._lock:
             self._sink, self._faulted = sink, False
             self._progress, self._small = CameraProgress(starting=True), None

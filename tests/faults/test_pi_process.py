@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -160,3 +161,26 @@ def test_a_camera_that_cannot_be_spawned_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(DeviceFault, match="capture process"):
         ProcessCamera(BOARDS["zero2w"], PosixClock())
+
+
+def test_nothing_heavy_is_imported_before_the_capture_process_is_spawned(tmp_path: Path) -> None:
+    """Start-up order: on a small board each of these costs seconds that the first buffered picture would wait for."""
+    heavy = {"av", "numpy", "cryptography", "asn1crypto", "picamera2", "PIL", "cv2", "gpiozero", "lgpio", "serial", "alsaaudio", "smbus2"}
+    program = (
+        "import os, sys\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'subprocess.Popen':\n"
+        "        print(sorted({name.split('.')[0] for name in sys.modules}), flush=True)\n"
+        "        os._exit(0)\n"
+        "sys.addaudithook(hook)\n"
+        "from firmware.__main__ import main\n"
+        f"main(['run', '--config', {str(tmp_path / 'oathcamd.toml')!r}])\n"
+    )
+    names = ("state_directory", "key_directory", "link_directory", "trust_directory", "policy", "run_directory")
+    text = 'serial = "T-1"\nmodel = "bench"\n' + "".join(f'{name} = "{name}"\n' for name in names)
+    (tmp_path / "oathcamd.toml").write_text(f'{text}[hal]\nbackend = "pi"\n[hal.pi]\n')
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = set(ast.literal_eval(done.stdout))
+    assert "subprocess" in loaded
+    assert loaded & heavy == set()
