@@ -273,7 +273,7 @@ class Daemon:
             self._capture.interrupt()  # after the machine: a recording that ends here takes the open GOP as its last
 
     def _power(self, state: PowerState, now: Timestamp) -> None:
-        self._feed(ev.PowerChanged(now, state.percent, state.charging))
+        self._feed(ev.PowerChanged(now, state.percent, state.charging, state.celsius, state.throttled))
 
     def _on_tick(self, now: Timestamp) -> None:
         self._devices.schedule_tick()
@@ -355,6 +355,8 @@ class Daemon:
             case fx.StopCamera():
                 self._devices.stop_camera()
                 self._devices.microphone_wanted(bool(self._recording))
+            case fx.SetBitrate(bitrate_bps):
+                self._devices.set_bitrate(bitrate_bps)
             case fx.ClearPreEvent():
                 self._capture.clear()
             case fx.StartRecording(cause, at, _):

@@ -7,7 +7,7 @@ Refuses to decide when. Called from the loop only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from firmware.capture import Intake
 from firmware.custodian import DeviceTrouble
@@ -62,6 +62,7 @@ class Devices:
         self.camera_on = True
         self.camera_since = read_clock(hal.clock)
         self.muted = False
+        self._bitrate_bps = policy.video.bitrate_bps
         self._microphone_on = self._microphone_wanted = False
         self._microphone_tried = self.camera_since
 
@@ -71,11 +72,18 @@ class Devices:
             return
         self.stop_camera()
         try:
-            self._hal.camera.start(video_format(self._policy), self._intake)
+            self._hal.camera.start(replace(video_format(self._policy), bitrate_bps=self._bitrate_bps), self._intake)
         except HalError as error:
             self._post(DeviceTrouble("camera", str(error)))
             return
         self.camera_on, self.camera_since = True, read_clock(self._hal.clock)
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        self._bitrate_bps = bitrate_bps
+        try:
+            self._hal.camera.set_bitrate(bitrate_bps)
+        except HalError as error:
+            self._post(DeviceTrouble("camera", str(error)))
 
     def stop_camera(self) -> None:
         self._hal.camera.stop()

@@ -15,7 +15,7 @@ from firmware.machine import effects as do
 from firmware.machine import events as ev
 from firmware.machine.gaps import GapCause, gap_entry
 from firmware.machine.guards import exhausted
-from firmware.machine.health import battery_level, room_warning
+from firmware.machine.health import battery_level, is_hot, room_warning
 from firmware.machine.indicators import CueName
 from firmware.machine.model import Model, Owed
 from firmware.machine.states import Battery, Cause, Port, State
@@ -210,7 +210,18 @@ def power(model: Model, event: ev.PowerChanged) -> Acted:
     calls: list[Call] = [do.Write("power", event.at, {"event": name, "percent": event.percent}) for name in news]
     if level is not model.battery and level is not Battery.OK:
         calls.append(CueName.LOW_BATTERY if level is Battery.LOW else CueName.CRITICAL_BATTERY)
-    return replace(model, battery=level, percent=event.percent, charging=event.charging), tuple(calls)
+    hot = is_hot(model.hot, event.celsius, event.throttled, model.policy.heat)
+    if hot is not model.hot:
+        calls += _heat(model, event, hot)
+    return replace(model, battery=level, percent=event.percent, charging=event.charging, hot=hot), tuple(calls)
+
+
+def _heat(model: Model, event: ev.PowerChanged, hot: bool) -> list[Call]:
+    """Fewer bits while the board is hot, rather than fewer pictures."""
+    full = model.policy.video.bitrate_bps
+    wanted = full * model.policy.heat.bitrate_percent // 100 if hot else full
+    entry = do.Write("power", event.at, {"event": "hot" if hot else "cooled", "percent": event.percent})
+    return [entry, do.SetBitrate(wanted)]
 
 
 def exhaust(model: Model, event: ev.PowerChanged) -> Acted:

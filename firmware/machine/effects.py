@@ -87,6 +87,13 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class SetBitrate:
+    """Ask the camera for so many bits per second, now and at every start from now on."""
+
+    bitrate_bps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Show:
     """Set both lamps; play the cue if there is one."""
 
@@ -131,6 +138,7 @@ class Halt:
 
 Effect = (
     StartCamera
+    | SetBitrate
     | StopCamera
     | ClearPreEvent
     | StartRecording

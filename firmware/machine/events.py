@@ -148,11 +148,13 @@ class Undocked:
 
 @dataclass(frozen=True, slots=True)
 class PowerChanged:
-    """``percent`` 0-100."""
+    """``percent`` 0-100; ``celsius`` of the board; ``throttled``: the board has slowed itself down."""
 
     at: Timestamp
     percent: int
     charging: bool = False
+    celsius: int = 25
+    throttled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

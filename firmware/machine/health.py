@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from firmware.machine.states import Battery
 from firmware.policy.model import Battery as BatteryRules
+from firmware.policy.model import Heat as HeatRules
 from firmware.policy.model import Policy
 
 AUDIO_BPS = 128_000
 """More than any AAC track of ours takes: an estimate of room errs on the safe side."""
 HYSTERESIS_PERCENT = 3
 """A level is left only this many percent above the threshold that entered it."""
+HYSTERESIS_CELSIUS = 5
 
 
 def battery_level(now: Battery, percent: int, rules: BatteryRules) -> Battery:
@@ -22,6 +24,12 @@ def battery_level(now: Battery, percent: int, rules: BatteryRules) -> Battery:
     if percent <= rules.warn_percent or (now is not Battery.OK and percent < rules.warn_percent + HYSTERESIS_PERCENT):
         return Battery.LOW
     return Battery.OK
+
+
+def is_hot(now: bool, celsius: int, throttled: bool, rules: HeatRules) -> bool:
+    """Whether the board is hot, for one that was or was not ``now``."""
+    limit = rules.limit_celsius - (HYSTERESIS_CELSIUS if now else 0)
+    return throttled or celsius >= limit
 
 
 def minutes_left(room_bytes: int, policy: Policy) -> int:

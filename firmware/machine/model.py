@@ -40,6 +40,7 @@ class Model:
     percent: int = 0
     """0 until told: a battery nobody has read is not charged."""
     charging: bool = False
+    hot: bool = False
     clock_unset: bool = False
     room_warning: int = 0
     """0 to 2, as ``health.room_warning``."""

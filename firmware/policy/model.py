@@ -120,6 +120,14 @@ class Battery:
 
 
 @dataclass(frozen=True, slots=True)
+class Heat:
+    """A board that gets hot, or has throttled itself, encodes less instead of losing pictures."""
+
+    limit_celsius: int = _rule(75, "BWC-POL-48", "from this temperature of the board on the bit rate is lowered", low=50, high=95)
+    bitrate_percent: int = _rule(60, "BWC-POL-48", "percent of video.bitrate_bps while the board is hot", low=20, high=100)
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """Room on the evidence volume; ``warn_minutes_last`` must be below ``warn_minutes_first``."""
 
@@ -152,5 +160,6 @@ class Policy:
     sleep: Sleep = field(default_factory=Sleep)
     recording: Recording = field(default_factory=Recording)
     battery: Battery = field(default_factory=Battery)
+    heat: Heat = field(default_factory=Heat)
     storage: Storage = field(default_factory=Storage)
     retention: Retention = field(default_factory=Retention)

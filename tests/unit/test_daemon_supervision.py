@@ -16,6 +16,7 @@ from firmware.timebase import Timestamp, Trust
 from hal.interfaces import ButtonName
 
 RECORD = ButtonName.RECORD
+START_UP_S = 4
 
 
 def cues(bench) -> list[tuple[float, str]]:
@@ -126,3 +127,28 @@ def test_how_the_last_run_ended_says_whether_its_recording_goes_on(entries, seco
 def test_a_power_loss_is_no_reason_to_record(make_bench: Callable) -> None:
     """Somebody pulled the battery, or it was empty: boot time began anew, and a press starts the next recording."""
     assert not previous_end((BEGIN,), replace(entry(9, "ready", 15).time, boottime_ns=2_000_000_000)).resume
+
+
+def test_a_hot_board_encodes_less_and_says_so(make_bench: Callable) -> None:
+    """BWC-POL-48: fewer bits, no picture less; back when it has cooled by more than it takes to chatter."""
+    bench = make_bench(pre_event=1, changes={"bitrate_bps = 4000000": "bitrate_bps = 900000"})
+    bench.world.double_press(bench.at(2))
+    bench.world.set_power(celsius=76, at_ns=bench.at(10))
+    for second, celsius in ((18, 72), (19, 74), (26, 69)):
+        bench.world.set_power(celsius=celsius, at_ns=bench.at(second))
+    stop_and_end(bench, 34)
+    events = [
+        (entry.fields["event"], round(entry.time.boottime_ns / 1e9) - START_UP_S) for entry in bench.entries() if entry.kind == "power"
+    ]
+    assert [one for one in events if one[0] in ("hot", "cooled")] == [("hot", 10), ("cooled", 26)]
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    assert manifest.gaps == ()
+
+    def rate(first: float, last: float) -> float:
+        inside = [one for one in manifest.fragments if first <= one.boottime_us / 1e6 - START_UP_S < last]
+        return sum(one.sealed_bytes for one in inside) / len(inside)
+
+    assert rate(12, 25) < rate(4, 9) * 0.8
+    assert rate(28, 33) > rate(12, 25) * 1.2
+    assert bench.verify().verdict is Verdict.AUTHENTIC
