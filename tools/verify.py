@@ -37,11 +37,18 @@ def verify(
     cert: Annotated[Path | None, typer.Option(help="The key's certificate (default: beside the key).")] = None,
     witness: Annotated[list[str] | None, typer.Option(help="NAME=KEY: a dock's witness key (Ed25519, hex), for its cosignatures.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page for people: verdict, time line, custody, facts for a certificate.")
+    ] = None,
 ) -> None:
     """Verify evidence. Exit code 0 authentic, 1 not authentic, 3 cannot tell."""
     opener = load_key(key, cert)
     checked = verify_inputs(find_inputs(paths), load_roots(trust), opener, parse_witnesses(witness or []))
     verdict = worst([one.report.verdict for one in checked])
+    if report is not None:
+        from tools.expert_report import write_expert_report  # here: templates and stills, which a verdict does not need
+
+        write_expert_report(report, checked, opener, trust)
     if as_json:
         output.print_json(json.dumps({"verdict": verdict.value, "devices": [one.report.as_dict() for one in checked]}))
     else:
