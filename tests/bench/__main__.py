@@ -4,9 +4,15 @@ All figures are per minute of 1080p30 footage at 8 Mbit/s. Ours, after the encod
 sealing to two recipients, durable writes, ledger with signatures, signed manifest. The peer's, on the same stream in the same run:
 ``ffmpeg -c copy`` into fragmented MP4, piped through ``age -r`` into a file; it neither signs nor hashes nor syncs. Both as whole
 processes, start-up included, in alternating rounds; the median counts. Both read the encoder's elementary stream; a second comparison
-spares ffmpeg the search for pictures in it. Results go into ``bench.json``: name → {value, unit, peer, peer_value, ratio, aim}.
+spares ffmpeg the search for pictures in it.
 
-Options: ``--rounds N``, ``--minutes N`` of footage a round, ``--profile FILE`` (one run of ours under cProfile, nothing else).
+``verify_vs_decode``: ``oathcam verify`` with a recipient's key over the recording that was
+made, every layer of it, against ``ffmpeg -f null`` decoding the same footage once it is opened.
+
+Results go into ``bench.json``: name → {value, unit, peer, peer_value, ratio, aim}.
+
+Options: ``--rounds N``, ``--minutes N`` of footage a round, ``--profile FILE`` (one run of ours under cProfile, nothing else),
+``--only-verify`` (nothing but the comparison of verification and decoding; bench.json keeps the rest).
 """
 
 from __future__ import annotations
@@ -102,13 +108,34 @@ class Bench:
     def ours(self, profile: str = "") -> tuple[float, float]:
         """CPU seconds per minute of footage, and peak memory over the pre-event buffer in MB."""
         camera = self._directory / "camera"
-        order = CameraOrder("BENCH-1", "oathcam", "", str(self._policy), "sim", KeyProtection.SIMULATED)
-        make_camera(camera, self._agency, order)
-        script = Path(__file__).with_name("ours.py")
-        done = run((sys.executable, script, camera, self._footage.annexb, str(self._minutes), str(PRESS_S), *filter(None, [profile])))
+        done = self._record(camera, profile)
         buffered = self._check(camera)
         shutil.rmtree(camera)
         return done.cpu_s / self._minutes, (json.loads(done.output)["peak_rss_bytes"] - buffered) / 1e6
+
+    def verification(self, rounds: int) -> tuple[float, float]:
+        """CPU seconds per minute of footage: `oathcam verify` with a key, and ffmpeg decoding what `oathcam open` makes of it."""
+        camera, opened = self._directory / "camera", self._directory / "opened"
+        self._record(camera)
+        agency = self._directory / "agency"
+        oathcam = (sys.executable, "-P", "-m", "tools.cli")
+        keys = ("--trust", agency / "root.crt", "--key", agency / "agency.key")
+        run((*oathcam, "open", camera / "card", *keys, "--output", opened))
+        (film,) = opened.glob("*.mp4")
+        decode = ("ffmpeg", "-v", "error", "-nostdin", "-i", film, "-f", "null", "-")
+        verify = (*oathcam, "verify", camera / "card", *keys)
+        pairs = [(run(verify).cpu_s / self._minutes, run(decode).cpu_s / self._minutes) for _ in range(rounds)]
+        shutil.rmtree(camera)
+        shutil.rmtree(opened)
+        ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+        return ours, theirs
+
+    def _record(self, camera: Path, profile: str = "") -> Run:
+        """One camera of its own, whose card then holds the footage as one recording."""
+        order = CameraOrder("BENCH-1", "oathcam", "", str(self._policy), "sim", KeyProtection.SIMULATED)
+        make_camera(camera, self._agency, order)
+        script = Path(__file__).with_name("ours.py")
+        return run((sys.executable, script, camera, self._footage.annexb, str(self._minutes), str(PRESS_S), *filter(None, [profile])))
 
     def _check(self, camera: Path) -> int:
         """A path that lost a picture was not measured. Returns the bytes that the buffer held at activation."""
@@ -147,11 +174,29 @@ def show(results: dict[str, dict[str, Any]]) -> None:
     Console().print(table)
 
 
+def evidence_path(bench: Bench, count: int) -> dict[str, dict[str, Any]]:
+    """What recording costs."""
+    rounds = [(*bench.ours(), bench.peer(framed=False), bench.peer(framed=True)) for _ in range(count)]
+    cpu_s, memory_mb, peer_s, framed_s = (statistics.median(column) for column in zip(*rounds, strict=True))
+    return {
+        "evidence_path_cpu": result(cpu_s, "CPU s/min", "ffmpeg -c copy | age -r", peer_s, 1.0),
+        "evidence_path_cpu_framed_peer": result(cpu_s, "CPU s/min", "the same, reading MP4", framed_s, 1.0),
+        "peak_memory_over_buffer_mb": result(memory_mb, "MB", "", None, 64.0),
+    }
+
+
+def kept_results() -> dict[str, dict[str, Any]]:
+    """What an earlier run found."""
+    path = ROOT / "bench.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=int, default=5)
     parser.add_argument("--profile", default="", metavar="FILE")
+    parser.add_argument("--only-verify", action="store_true")
     options = parser.parse_args()
     for program in ("ffmpeg", "ffprobe", "age", "age-keygen"):
         if shutil.which(program) is None:
@@ -164,13 +209,9 @@ def main() -> None:
             bench.ours(options.profile)
             pstats.Stats(options.profile).sort_stats("tottime").print_stats(25)
             return
-        rounds = [(*bench.ours(), bench.peer(framed=False), bench.peer(framed=True)) for _ in range(options.rounds)]
-    cpu_s, memory_mb, peer_s, framed_s = (statistics.median(column) for column in zip(*rounds, strict=True))
-    results = {
-        "evidence_path_cpu": result(cpu_s, "CPU s/min", "ffmpeg -c copy | age -r", peer_s, 1.0),
-        "evidence_path_cpu_framed_peer": result(cpu_s, "CPU s/min", "the same, reading MP4", framed_s, 1.0),
-        "peak_memory_over_buffer_mb": result(memory_mb, "MB", "", None, 64.0),
-    }
+        results = kept_results() if options.only_verify else evidence_path(bench, options.rounds)
+        verify_s, decode_s = bench.verification(options.rounds)
+        results["verify_vs_decode"] = result(verify_s, "CPU s/min", "ffmpeg -f null, decoding", decode_s, 0.2)
     (ROOT / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
     show(results)
 
