@@ -21,11 +21,22 @@ LIBRARIES = ("picamera2", "videodev2", "gpiozero", "serial")
 
 def require() -> None:
     """Skip, with the reason, where picamera2 could not be built; in CI its absence is a failure."""
-    missing = [name for name in LIBRARIES if find_spec(name) is None]
-    if missing and os.environ.get("CI"):
-        pytest.fail(f"the Pi's libraries are missing in CI: {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}; see what .ci/bootstrap said about requirements-source.lock")
+    absent = missing()
+    if absent and os.environ.get("CI"):
+        pytest.fail(f"the Pi's libraries are missing in CI: {', '.join(absent)}")
+    if absent:
+        pytest.skip(f"not installed: {', '.join(absent)}; see what .ci/bootstrap said about requirements-source.lock")
+
+
+def missing() -> list[str]:
+    return [name for name in LIBRARIES if find_spec(name) is None]
+
+
+def losses(socket: Path) -> list[tuple[int, str]]:
+    """(boot time of the exposure in ns, whose) of every picture that the fake sensor lost; as ``bench.Hand.lose`` writes it."""
+    log = socket.with_name(socket.name + ".losses")
+    rows = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return [(int(row[0]), row[1]) for row in rows]
 
 
 @contextmanager

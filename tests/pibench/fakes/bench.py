@@ -2,7 +2,8 @@
 
 ``OATHCAM_BENCH`` names the socket's path; a process that loads the fakes with it set listens there. ``OATHCAM_BENCH.json`` beside
 it, if it exists, is the hand's state at the start, for what is to outlive the process (a camera that is not plugged in).
-``OATHCAM_BENCH_FILM`` names a video that the sensor sees.
+Pictures that the fake sensor lost go into ``OATHCAM_BENCH.losses``, a line each: boot time of the exposure in ns, and whose they are
+(:class:`Loss`). ``OATHCAM_BENCH_FILM`` names a video that the sensor sees.
 """
 
 from __future__ import annotations
@@ -45,6 +46,19 @@ class Film:
         return self._sizes[width, height]
 
 
+class Loss:
+    """Whose a picture is that found no buffer to be written into. The bench is to blame where the picture would have found one, had this
+    machine given the bench its processor in time; whatever else holds the buffers is the product and the libraries under it."""
+
+    HAND = "hand"
+    """A test took it away."""
+    SENSOR = "sensor"
+    """The sensor's thread came more than a picture late, and has several exposures to make at once."""
+    CODEC = "codec"
+    """The codec has more than the one picture that it works on, and memory to write them into."""
+    PRODUCT = "product"
+
+
 class Hand:
     """What goes wrong. Plain attributes; the sensor's and the codec's threads read them."""
 
@@ -74,7 +88,17 @@ class Hand:
         self.without_timestamp = 0
         """So many pictures come without a time stamp: whoever reads it in the camera's loop raises there."""
         self.lost = self.delivered = 0
+        self.losses: list[str] = []
+        """Whose each of the lost ones is."""
         self.controls: dict[str, Any] = {}
+
+    def lose(self, at_ns: int, whose: str) -> None:
+        """An exposure without a picture."""
+        self.lost += 1
+        self.losses.append(whose)
+        if os.environ.get("OATHCAM_BENCH"):
+            with Path(os.environ["OATHCAM_BENCH"] + ".losses").open("a") as log:
+                log.write(f"{at_ns} {whose}\n")
 
     def swallows_picture(self) -> bool:
         if time.monotonic() < self.stall_until:

@@ -119,11 +119,14 @@ class Camera:
                 time.sleep(early)
             if self._running:
                 self._sequence += 1
-                self._expose(boot_ns)
+                self._expose(boot_ns, early < -self._duration_us / 1e6)
 
-    def _expose(self, at_ns: int) -> None:
-        if hand.swallows_picture() or not self._queue:
-            hand.lost += 1
+    def _expose(self, at_ns: int, late: bool) -> None:
+        if hand.swallows_picture():
+            hand.lose(at_ns, bench.Loss.HAND)
+            return
+        if not self._queue:
+            hand.lose(at_ns, bench.Loss.SENSOR if late else bench.Loss.CODEC if fake_video11.behind() else bench.Loss.PRODUCT)
             return
         request = self._queue.popleft()
         self._apply(request.wanted)
