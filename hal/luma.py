@@ -1,7 +1,8 @@
 """What is done with the luma plane of a picture: a small copy for judging the lens, and the time burnt in where a policy wants it.
 
 Responsible for a few hundred microseconds of work a picture at most, since it stands in the way of the next one. Refuses to know
-where a picture comes from and who looks at it. OpenCV is imported with the first stamp only: most cameras never burn one.
+where a picture comes from and who looks at it. OpenCV is imported when a stamp is made, which most cameras never do, and not when
+the first one is burnt: the import takes longer than the sensor waits.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Stamp:
     """UTC in the lower left corner, white on black, drawn once a second and copied into each picture."""
 
     def __init__(self, height: int) -> None:
+        import cv2  # noqa: F401 - here, before the camera runs
+
         self._scale = height / 720
         self._text = ""
         self._patch: NDArray[np.uint8] = np.empty((0, 0), np.uint8)

@@ -7,9 +7,11 @@ in hardware-notes.md). Both encoders where both can be hit. What the officer fee
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -245,6 +247,23 @@ def test_what_the_encoder_cannot_do_is_refused_before_it_is_tried(hardware: Benc
     for video in (VideoFormat(width=2048, height=1080), VideoFormat(width=1920, height=1080, fps=60)):
         with pytest.raises(HalError):
             hardware.camera.start(video, Heard())
+
+
+def test_what_the_sensor_would_do_otherwise_is_refused(bench: Bench) -> None:
+    """libcamera adjusts, picamera2 records that: seen on real libcamera's virtual sensor. Evidence must not differ from its policy."""
+    bench.hand.only_size = (640, 360)
+    with pytest.raises(HalError, match="delivers 640x360 instead of 320x180"):
+        bench.camera.start(VIDEO, Heard())
+    bench.hand.only_size = None
+    with pytest.raises(HalError, match="not 100"):
+        bench.camera.start(replace(VIDEO, fps=100), Heard())
+    bench.comes_back()
+
+
+def test_the_stamps_library_is_there_before_the_camera_runs() -> None:
+    """Its import takes longer than the sensor's buffers last on a small board; the first picture must not wait for it."""
+    code = "import sys, hal.luma; assert 'cv2' not in sys.modules; hal.luma.Stamp(720); assert 'cv2' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_opening_and_closing_leaves_nothing_behind(bench: Bench) -> None:

@@ -77,6 +77,8 @@ class Hand:
         """So many pictures are lost at the sensor."""
         self.error_next = 0
         """So many pictures come with status Error, which picamera2 drops without a word."""
+        self.only_size: tuple[int, int] | None = None
+        """The one picture size that the pipeline has; any other is adjusted to it."""
         self.codec_busy = False
         """Opening the codec fails with EBUSY."""
         self.codec_missing = False
