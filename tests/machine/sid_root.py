@@ -29,7 +29,7 @@ PACKAGES = (
     "python3-venv",
 )
 """The compiler is for two of picamera2's dependencies, which come as sources only, and for the stand-in of the DMA heap."""
-WHEELS = ("picamera2==0.3.38",)
+WHEELS = ("picamera2==0.3.38", "opencv-python-headless>=4.10")
 PYTHON = "/opt/venv/bin/python"
 SHIM = "/opt/dma_heap.so"
 
