@@ -18,6 +18,8 @@ from hal.interfaces import ClockReading, ClockTrust, LumaPicture
 
 SMALL_WIDTH = 320
 _SECOND = 1_000_000_000
+_NARROW = 16
+"""The sum over a block of so many lines and columns fits 16 bits."""
 _SPARE = 8
 """Pixels around the text, of a picture 720 lines high."""
 
@@ -27,9 +29,15 @@ def shrink(luma: Plane, captured: ClockReading) -> LumaPicture:
     height, width = luma.shape
     factor = max(1, -(-width // SMALL_WIDTH))
     rows, columns = height // factor, width // factor
-    blocks = luma[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
-    small = blocks if factor == 1 else blocks.mean(axis=(1, 3), dtype=np.float32)
-    return LumaPicture(columns, rows, np.ascontiguousarray(small, dtype=np.uint8).tobytes(), captured)
+    if factor == 1:
+        return LumaPicture(columns, rows, luma.tobytes(), captured)
+    # Lines first, then columns: each step adds long rows. A mean over both axes at once takes twenty times as long (make bench).
+    wide = np.uint16 if factor <= _NARROW else np.uint32
+    lines = luma[: rows * factor, : columns * factor].reshape(rows, factor, columns * factor).sum(axis=1, dtype=wide)
+    total = lines[:, ::factor].copy()
+    for column in range(1, factor):
+        total += lines[:, column::factor]
+    return LumaPicture(columns, rows, (total // factor**2).astype(np.uint8).tobytes(), captured)
 
 
 class Stamp:
