@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,15 +26,14 @@ from typing import Any
 
 from soak_backends import BACKENDS, Backend, choose
 from soak_page import write_page
+from soak_pictures import account
 from soak_samples import LedgerTail, Sample, Sampler
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from firmware.evidence.findings import Verdict  # noqa: E402
-from firmware.evidence.verify import OpeningKey, verify_device  # noqa: E402
-from firmware.media.fmp4_read import InitInfo, parse_fragment, parse_init  # noqa: E402
-from tools.opening import opened_parts, read_manifest  # noqa: E402
+from firmware.evidence.verify import verify_device  # noqa: E402
 from tools.provision import CameraOrder, make_agency, make_camera  # noqa: E402
 from tools.sources import DirectorySource, load_key, load_roots  # noqa: E402
 
@@ -78,46 +76,12 @@ def run(backend: Backend, minutes: float, directory: Path) -> dict[str, Any]:
         "minutes": minutes,
         "exit_code": code,
         "verdict": verify_device(source, load_roots(agency / "root.crt"), key).verdict.value,
-        **pictures(backend, tail, source, key),
+        **account(tail, source, key, backend.fps, backend.losses()),
         **processes(samples, minutes),
         "promise_lag_ms": spread(tail.lags_ms),
         "log_tail": (directory / "oathcamd.log").read_text(errors="replace").splitlines()[-5:],
         "samples": [asdict(one) for one in samples],
     }
-
-
-def pictures(backend: Backend, tail: LedgerTail, source: DirectorySource, key: OpeningKey) -> dict[str, Any]:
-    """``pictures_lost``: missing by the sensor's own times; ``…_bench`` of these the fake sensor never gave, for the bench was late;
-    ``…_recorder``: the rest. ``pictures_accounted``: those that the ledger's drop entries speak of."""
-    lost = sum(missing_pictures(source, name, key, backend.fps) for name in sorted({leaf["recording"] for leaf in tail.fragments}))
-    within = Counter(whose for at_ns, whose in backend.losses() if tail.first_us <= at_ns // 1000 <= tail.last_us)
-    bench = sum(count for whose, count in within.items() if whose != "product")
-    return {
-        "recorded_s": round((tail.last_us - tail.first_us) / 1e6, 1),
-        "pictures": tail.pictures,
-        "pictures_lost": lost,
-        "pictures_lost_bench": bench,
-        "pictures_lost_recorder": max(0, lost - bench),
-        "pictures_accounted": sum(leaf["pictures"] for leaf in tail.drops),
-        "lost_at_the_sensor": dict(within),
-        "gaps": len(tail.gaps),
-        "faults": [leaf["reason"] for leaf in tail.faults],
-    }
-
-
-def missing_pictures(source: DirectorySource, recording: str, key: OpeningKey, fps: int) -> int:
-    """How many steps of the pictures' own times are longer than one picture, and by how many."""
-    init: InitInfo | None = None
-    lost, before_ns = 0, None
-    for number, plain in opened_parts(source, read_manifest(source, recording, None), key):
-        if number < 0:
-            init = parse_init(plain)
-            continue
-        assert init is not None
-        for one in parse_fragment(plain, init).video:
-            lost += 0 if before_ns is None else max(0, round((one.time_ns - before_ns) * fps / 1e9) - 1)
-            before_ns = one.time_ns
-    return lost
 
 
 def processes(samples: Sequence[Sample], minutes: float) -> dict[str, Any]:
@@ -158,8 +122,8 @@ def failures(result: Mapping[str, Any]) -> list[str]:
         found.append(f"the evidence is {result['verdict']}")
     if result["pictures_lost_recorder"]:
         found.append(f"the recorder lost {result['pictures_lost_recorder']} pictures")
-    if result["pictures_lost"] > result["pictures_accounted"]:
-        found.append(f"{result['pictures_lost']} pictures are missing, the ledger speaks of {result['pictures_accounted']}")
+    if result["pictures_lost_unaccounted"]:
+        found.append(f"{result['pictures_lost_unaccounted']} pictures are missing and the ledger does not say so")
     if result["recorded_s"] < result["minutes"] * 60 * 0.9:
         found.append(f"only {result['recorded_s']} s were recorded")
     for prefix in ("", "capture_"):

@@ -3,11 +3,13 @@
 ``OATHCAM_BENCH`` names the socket's path; a process that loads the fakes with it set listens there. ``OATHCAM_BENCH.json`` beside
 it, if it exists, is the hand's state at the start, for what is to outlive the process (a camera that is not plugged in).
 Pictures that the fake sensor lost go into ``OATHCAM_BENCH.losses``, a line each: boot time of the exposure in ns, and whose they are
-(:class:`Loss`). ``OATHCAM_BENCH_FILM`` names a video that the sensor sees.
+(:class:`Loss`); for the product's, ``OATHCAM_BENCH.stacks`` says what every thread was at. ``OATHCAM_BENCH_FILM`` names a video that the
+sensor sees.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import socket
@@ -53,7 +55,8 @@ class Loss:
     HAND = "hand"
     """A test took it away."""
     SENSOR = "sensor"
-    """The sensor's thread came more than a picture late, and has several exposures to make at once."""
+    """The sensor's thread came more than a picture late and had several exposures to make at once; and for as long afterwards as it was
+    late, for that time whoever returns the buffers did not have."""
     CODEC = "codec"
     """The codec has more than the one picture that it works on, and memory to write them into."""
     PRODUCT = "product"
@@ -101,6 +104,11 @@ class Hand:
         if os.environ.get("OATHCAM_BENCH"):
             with Path(os.environ["OATHCAM_BENCH"] + ".losses").open("a") as log:
                 log.write(f"{at_ns} {whose}\n")
+            if whose == Loss.PRODUCT:
+                with Path(os.environ["OATHCAM_BENCH"] + ".stacks").open("a") as log:
+                    log.write(f"\n{at_ns}\n")
+                    log.flush()
+                    faulthandler.dump_traceback(log)
 
     def swallows_picture(self) -> bool:
         if time.monotonic() < self.stall_until:

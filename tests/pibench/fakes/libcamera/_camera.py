@@ -112,14 +112,17 @@ class Camera:
     def _sense(self) -> None:
         """Exposures on an exact grid. This thread may come late: memory that is queued is filled without a processor all the same."""
         boot_ns, due = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic()
+        even = due
         while self._running:
             due += self._duration_us / 1e6
             boot_ns += self._duration_us * 1000
             if (early := due - time.monotonic()) > 0:
                 time.sleep(early)
+            if early < -self._duration_us / 1e6:
+                even = max(even, due - 2 * early)  # now, and as long again
             if self._running:
                 self._sequence += 1
-                self._expose(boot_ns, early < -self._duration_us / 1e6)
+                self._expose(boot_ns, due < even)
 
     def _expose(self, at_ns: int, late: bool) -> None:
         if hand.swallows_picture():
