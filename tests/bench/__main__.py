@@ -22,7 +22,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,14 @@ def show(results: dict[str, dict[str, Any]]) -> None:
     Console().print(table)
 
 
+@contextmanager
+def made_bench(minutes: int) -> Iterator[Bench]:
+    """On the disk of the checkout, not in memory: a durable write is part of what is measured."""
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as directory:
+        yield Bench(Path(directory), minutes)
+
+
 def evidence(bench: Bench, count: int) -> dict[str, dict[str, Any]]:
     rounds = [(*bench.ours(), bench.peer(framed=False), bench.peer(framed=True)) for _ in range(count)]
     cpu_s, memory_mb, peer_s, framed_s = (statistics.median(column) for column in zip(*rounds, strict=True))
@@ -185,15 +194,15 @@ def main() -> None:
     for program in ("ffmpeg", "ffprobe", "age", "age-keygen"):
         if shutil.which(program) is None:
             sys.exit(f"bench: {program} is missing: run .ci/bootstrap test as root, or install it")
-    # On the disk of the checkout, not in memory: a durable write is part of what is measured.
-    (ROOT / ".cache").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as directory:
-        bench = Bench(Path(directory), options.minutes)
-        if options.profile:
+    if options.profile:
+        with made_bench(options.minutes) as bench:
             bench.ours(options.profile)
-            pstats.Stats(options.profile).sort_stats("tottime").print_stats(25)
-            return
-        results = {} if options.only == "capture" else evidence(bench, options.rounds)
+        pstats.Stats(options.profile).sort_stats("tottime").print_stats(25)
+        return
+    results = {}
+    if options.only != "capture":
+        with made_bench(options.minutes) as bench:
+            results |= evidence(bench, options.rounds)
     if options.only != "evidence":
         results |= capture_costs(options.rounds)
     (ROOT / "bench.json").write_text(json.dumps(results, indent=2) + "\n")

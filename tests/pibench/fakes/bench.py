@@ -82,6 +82,8 @@ class Hand:
         """So many pictures come with status Error, which picamera2 drops without a word."""
         self.only_size: tuple[int, int] | None = None
         """The one picture size that the pipeline has; any other is adjusted to it."""
+        self.least_duration_us = 0
+        """The sensor's modes are no faster than this."""
         self.codec_busy = False
         """Opening the codec fails with EBUSY."""
         self.codec_missing = False

@@ -60,7 +60,8 @@ class Camera:
         sensor = None if self._configuration is None else self._configuration.sensor_config
         if sensor is not None:
             rate = next((mode[2] for mode in MODES if Size(*mode[1]) == sensor.output_size), 56.03)
-            found[controls.FrameDurationLimits] = ControlInfo(int(1e6 / rate), 220_535_845, 33_333)
+            least_us = max(int(1e6 / rate), hand.least_duration_us)
+            found[controls.FrameDurationLimits] = ControlInfo(least_us, 220_535_845, 33_333)
         return found
 
     def generate_configuration(self, roles: list[Any]) -> CameraConfiguration:
