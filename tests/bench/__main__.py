@@ -174,9 +174,9 @@ def capture_costs(count: int) -> dict[str, dict[str, Any]]:
     there_s, here_s, one_s = (statistics.median(column) for column in zip(*boundary, strict=True))
     rows = [capture.luma_ms() for _ in range(count)]
     found = {
-        "capture_boundary_cpu": result(there_s + here_s, "CPU s/min", "the same in one process", one_s, None),
-        "capture_boundary_cpu_capture_process": result(there_s, "CPU s/min", "the same in one process", one_s, None),
-        "capture_boundary_cpu_recorder": result(here_s, "CPU s/min", "the same in one process", one_s, None),
+        "boundary_cpu": result(there_s + here_s, "CPU s/min", "the same in one process", one_s, None),
+        "boundary_cpu_capture_process": result(there_s, "CPU s/min", "the same in one process", one_s, None),
+        "boundary_cpu_recorder": result(here_s, "CPU s/min", "the same in one process", one_s, None),
     }
     for name, peer in (("shrink", "cv2.resize INTER_AREA"), ("stamp", "cv2.putText")):
         ours, theirs = (statistics.median(row[name][side] for row in rows) for side in (0, 1))

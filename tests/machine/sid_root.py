@@ -32,6 +32,7 @@ PACKAGES = (
 WHEELS = ("picamera2==0.3.38", "opencv-python-headless>=4.10")
 PYTHON = "/opt/venv/bin/python"
 SHIM = "/opt/dma_heap.so"
+SUSPENDED_S = 1000
 
 
 def sid_root() -> Path:
@@ -80,8 +81,13 @@ def _call(*command: str | Path, environment: dict[str, str] | None = None) -> No
 
 
 def run_inside(directory: Path, script: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
-    """``script`` of ``tests/machine/libcamera`` under sid's Python, as root, without a network; ``directory`` is ``/job``."""
+    """``script`` of ``tests/machine/libcamera`` under sid's Python, as root, without a network; ``directory`` is ``/job``.
+
+    Its boot clock is :data:`SUSPENDED_S` ahead of the monotonic one, as on a board that was suspended for so long: a stamp that is taken
+    for one of the other clock shows.
+    """
     command = [
+        *("unshare", "--time", f"--boottime={SUSPENDED_S}", "--fork"),
         *("systemd-nspawn", "--quiet", "--read-only", "--tmpfs=/tmp", "--register=no", "--keep-unit", "--console=pipe", "--as-pid2"),
         *("--private-network", f"--directory={sid_root()}", f"--machine=libcamera-{os.getpid()}"),
         *(f"--bind-ro={machine.ROOT}:/checkout", f"--bind={directory}:/job", f"--setenv=LD_PRELOAD={SHIM}"),
