@@ -28,15 +28,15 @@ machine-test: ## the recorder in a user-mode Linux machine, on hardware that its
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -v tests/machine/scenarios.py $(PYTEST_ARGS)
 
-test-libcamera: ## picamera2 on real libcamera's virtual sensor, in a Debian sid root; skips when that cannot be had
+test-libcamera: ## the Pi's camera port on real libcamera's virtual sensor, in a Debian sid root; skips when that cannot be had
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -v -rP tests/machine/on_libcamera.py $(PYTEST_ARGS)
 
-soak: ## a long recording in real time, MINUTES=10; writes soak.json and soak.html
+soak: ## a long recording in real time, MINUTES=10, SOAK_ARGS='--backend pi-libav'; writes soak.json and soak.html
 	@.ci/bootstrap test
 	@$(PYTHON) tests/machine/soak.py --minutes $(MINUTES) $(SOAK_ARGS)
 
-bench: ## CPU and memory of the evidence path against ffmpeg and age; writes bench.json
+bench: ## CPU and memory of the evidence path against ffmpeg and age, and of the Pi's capture; writes bench.json
 	@.ci/bootstrap test
 	@$(PYTHON) tests/bench $(BENCH_ARGS)
 

@@ -37,6 +37,8 @@ SUSPENDED_S = 1000
 
 def sid_root() -> Path:
     """The root; built on first use."""
+    if not Path("/proc/self/ns/time").exists():
+        pytest.skip("this kernel has no time namespaces, and the root's boot clock is to be a suspended board's")
     parts = ("\n".join((*PACKAGES, *WHEELS)), *(path.read_text() for path in (SOURCES / "dma_heap.c", SOURCES / "virtual.yaml")))
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     directory = machine.cache() / f"root-sid-{key}"
