@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,17 @@ def policy_file(path: Path, *, audio: bool = False, **changes: int) -> Path:
 class PiDaemon:
     """One provisioned camera; any number of lives of its daemon. Times are seconds of boot time."""
 
-    def __init__(self, directory: Path, agency: Agency, *, film: str = "", board: str = "zero2w", **changes: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        agency: Agency,
+        *,
+        film: str = "",
+        board: str = "zero2w",
+        microphone: str = "",
+        **changes: Any,
+    ) -> None:
+        """``microphone``: an ALSA device, 16 bit and one channel. ``changes``: to the policy, see :func:`policy_file`."""
         pi_bench.require()
         import bench
 
@@ -71,15 +81,16 @@ class PiDaemon:
         (directory / "dev/gpiochip0").touch()
         policy = policy_file(directory / "policy.toml", **changes)
         order = CameraOrder(SERIAL, "bench", "officer 4711", str(policy), "pi", KeyProtection.FILE)
-        lines = {"board": board, "devices": str(directory / "dev")}
-        switches = "gnss = false\ngauge = false\nhint = false\n"
-        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()) + switches
+        lines: dict[str, Any] = {"board": board, "devices": str(directory / "dev"), "gnss": False, "gauge": False, "hint": False}
+        if microphone:
+            lines |= {"microphone": microphone, "microphone_bits": 16, "microphone_channels": 1}
+        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
         self.config = make_camera(directory / "camera", agency, order, lambda: text)
         self.agency = agency
         self.card = self.config.parent / "card"
         self.hand = bench.Remote(directory / "bench")
         self._header = directory / "header"
-        self._film = film
+        self._film, self._board = film, board
         self.process: subprocess.Popen[bytes] | None = None
 
     # Lives
@@ -88,7 +99,7 @@ class PiDaemon:
         """Returns once the camera is ready, or recording again."""
         before = len(self.entries())
         environment = {**os.environ, "OATHCAM_BENCH": str(self.hand.path), "OATHCAM_HEADER": str(self._header)}
-        environment["PYTHONPATH"] = str(pi_bench.FAKES)
+        environment |= {"OATHCAM_HEADER_BOARD": self._board, "PYTHONPATH": str(pi_bench.FAKES)}
         environment["PYTHONWARNINGS"] = "ignore::DeprecationWarning"  # picamera2 starts its threads in an old way
         if self._film:
             environment["OATHCAM_BENCH_FILM"] = self._film
@@ -109,6 +120,20 @@ class PiDaemon:
         assert self.process is not None
         self.process.kill()
         self.process.wait(PATIENCE_S)
+
+    def pull_battery(self) -> None:
+        """Recorder and capture process are gone together. It is a kill: the page cache stays, and so does the board's boot time."""
+        children = self.children()
+        self.kill()
+        for pid in children:
+            with suppress(ProcessLookupError):  # it may have seen the recorder's end first
+                os.kill(pid, signal.SIGKILL)
+
+    def children(self) -> list[int]:
+        """The daemon's own processes: the capture process."""
+        assert self.process is not None
+        found = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for path in found for pid in path.read_text().split()]
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -135,6 +160,9 @@ class PiDaemon:
 
     def hold(self) -> float:
         return self.press(3.3)
+
+    def dock(self, docked: bool) -> None:
+        self.contact(PINS.dock_contact, docked)
 
     def wait(self, seconds: float) -> None:
         threading.Event().wait(seconds)
