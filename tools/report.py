@@ -36,7 +36,8 @@ class RecordingPage:
 
 @dataclass(frozen=True, slots=True)
 class ShiftPage:
-    """All that the page shows. ``tampered`` is the report over a copy with one flipped byte."""
+    """All that the page shows. ``tampered`` is the report over a copy with one flipped byte; ``made_of`` says what is real in the
+    run, ``fakes`` what is not."""
 
     title: str
     entries: Sequence[Entry]
@@ -46,6 +47,8 @@ class ShiftPage:
     offload: Mapping[str, Any]
     figures: Sequence[tuple[str, str]]
     source: str
+    made_of: str
+    fakes: str = ""
 
 
 def write_report(path: Path, page: ShiftPage) -> None:
@@ -130,9 +133,8 @@ def draw(timeline: Timeline) -> dict[str, Any]:
 
 
 def _ticks(timeline: Timeline) -> list[int]:
-    step = 30_000_000_000
-    while (timeline.end_ns - timeline.start_ns) / step > 12:
-        step *= 2
+    span_s = (timeline.end_ns - timeline.start_ns) / 1e9
+    step = next((step for step in (5, 10, 30, 60, 300, 900) if span_s / step <= 12), 3600) * 1_000_000_000
     first = -(-timeline.start_ns // step) * step
     return list(range(first, timeline.end_ns, step))
 
@@ -143,14 +145,21 @@ def offset_seconds(manifest: Manifest, boottime_us: int) -> float:
 
 
 def still_moments(manifest: Manifest) -> list[tuple[str, float]]:
-    """What is worth a picture: the first one kept, the press, each mark, the end."""
+    """What is worth a picture: the first one kept, the activation, each mark, the end."""
     if not manifest.fragments:
         return []
-    moments = [("first picture kept", 0.0), ("at the press", offset_seconds(manifest, manifest.begin.boottime_us))]
+    moments = [
+        ("first picture kept", 0.0),
+        (
+            "at the press" if manifest.begin.cause == "button" else f"activation ({manifest.begin.cause})",
+            offset_seconds(manifest, manifest.begin.boottime_us),
+        ),
+    ]
     for mark in manifest.marks:
         moments.append((f"mark {mark.utc[11:21]}", offset_seconds(manifest, mark.boottime_us)))
     last = manifest.fragments[-1]
-    label = "last picture before the power loss" if manifest.recovered is not None else "last picture"
+    ended = {"power-loss": "the power loss", "fault": "the recorder died"}.get(manifest.end.cause, "its end")
+    label = f"last picture before {ended}" if manifest.recovered is not None else "last picture"
     moments.append((label, offset_seconds(manifest, last.boottime_us + last.duration_us)))
     return moments
 
