@@ -33,6 +33,7 @@ from firmware.evidence.manifest import Manifest
 from firmware.evidence.verify import verify_device
 from hal.interfaces import KeyProtection
 from hal.pi.board import BOARDS
+from hal.pi.camera import LOW_RESOLUTION
 from tools.policies import read_profile
 from tools.provision import Agency, CameraOrder, make_camera
 from tools.sources import DirectorySource, load_key, load_roots
@@ -91,6 +92,9 @@ class PiDaemon:
         self.hand = bench.Remote(directory / "bench")
         self._header = directory / "header"
         self._film, self._board = film, board
+        if film:  # here and now: a camera that starts waits for nothing
+            for size in ((changes.get("width", SMALL["width"]), changes.get("height", SMALL["height"])), LOW_RESOLUTION):
+                bench.Film(film, directory).load(*size)
         self.process: subprocess.Popen[bytes] | None = None
 
     # Lives

@@ -6,7 +6,7 @@ headed as such. Text is escaped by the template engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from firmware.custody.entries import Entry
 from firmware.evidence.findings import Finding, Report, Severity, Verdict, layers_of
 from firmware.evidence.manifest import Manifest
 from firmware.timebase import format_utc, parse_utc
-from tools.timeline import Interval, Timeline, build_timeline
+from tools.timeline import Interval, Moment, Timeline, build_timeline
 
 WIDTH = 1040
 LEFT, RIGHT = 92, 16
+CLOSE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +112,15 @@ def draw(timeline: Timeline) -> dict[str, Any]:
 
     moments = sorted(timeline.moments, key=lambda one: one.at_ns)
     placed, row_ends = [], [0.0, 0.0, 0.0, 0.0]
-    for one in moments:
+    for one, label in _merged(moments, x):
         at = x(one.at_ns)
-        width = 9 + 6.2 * len(one.label)
+        width = 9 + 6.2 * len(label)
         flipped = at + width > WIDTH
         start = at - width if flipped else at
         row = next((index for index, end in enumerate(row_ends) if start > end), row_ends.index(min(row_ends)))
         row_ends[row] = start + width
         title = f"{one.label} {format_utc(one.at_ns)[11:21]}"
-        placed.append({"kind": one.kind, "x": at, "row": row, "label": one.label, "title": title, "flipped": flipped})
+        placed.append({"kind": one.kind, "x": at, "row": row, "label": label, "title": title, "flipped": flipped})
     return {
         "width": WIDTH,
         "left": LEFT,
@@ -130,6 +131,17 @@ def draw(timeline: Timeline) -> dict[str, Any]:
         "start": format_utc(timeline.start_ns),
         "end": format_utc(timeline.end_ns),
     }
+
+
+def _merged(moments: Sequence[Moment], x: Callable[[int], float]) -> Iterator[tuple[Moment, str]]:
+    """Neighbours that say the same, too close to be read one by one, under the first one's mark."""
+    run: list[Moment] = []
+    for one in [*moments, None]:
+        if run and (one is None or one.label != run[0].label or x(one.at_ns) - x(run[0].at_ns) > CLOSE):
+            yield run[0], run[0].label if len(run) == 1 else f"{run[0].label} ×{len(run)}"
+            run = []
+        if one is not None:
+            run.append(one)
 
 
 def _ticks(timeline: Timeline) -> list[int]:
