@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,25 @@ def policy_file(path: Path, *, audio: bool = False, **changes: int) -> Path:
     return path
 
 
+def new_boot_time() -> list[str]:
+    """A command's prefix under which boot time is another one, as after a power loss; empty where the kernel or our rights forbid it."""
+    earlier_s = max(1, int(seconds_now()) - 60)
+    prefix = ["unshare", "--time", "--boottime", str(-earlier_s)]
+    try:
+        done = subprocess.run([*prefix, "cat", "/proc/uptime"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return prefix if float(done.stdout.split()[0]) < seconds_now() - earlier_s / 2 else []
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0].startswith("Z")
+    except OSError:
+        return False
+
+
 class PiDaemon:
     """One provisioned camera; any number of lives of its daemon. Times are seconds of boot time."""
 
@@ -99,8 +118,8 @@ class PiDaemon:
 
     # Lives
 
-    def start(self) -> None:
-        """Returns once the camera is ready, or recording again."""
+    def start(self, prefix: Sequence[str] = ()) -> None:
+        """Returns once the camera is ready, or recording again. ``prefix``: a command that starts the daemon in its own place."""
         before = len(self.entries())
         environment = {**os.environ, "OATHCAM_BENCH": str(self.hand.path), "OATHCAM_HEADER": str(self._header)}
         environment |= {"OATHCAM_HEADER_BOARD": self._board, "PYTHONPATH": str(pi_bench.FAKES)}
@@ -108,7 +127,7 @@ class PiDaemon:
         if self._film:
             environment["OATHCAM_BENCH_FILM"] = self._film
         log = (self.directory / "oathcamd.log").open("ab")
-        command = [sys.executable, "-P", "-m", "firmware", "run", "--config", str(self.config)]
+        command = [*prefix, sys.executable, "-P", "-m", "firmware", "run", "--config", str(self.config)]
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         self.until("ready", lambda: [one for one in self.entries()[before:] if one.kind in ("ready", "begin", "fault")])
@@ -138,6 +157,13 @@ class PiDaemon:
         assert self.process is not None
         found = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(pid) for path in found for pid in path.read_text().split()]
+
+    def until_dead(self, pids: Sequence[int]) -> None:
+        """Processes that the daemon left behind are gone."""
+        end = seconds_now() + PATIENCE_S
+        while living := [pid for pid in pids if is_alive(pid)]:
+            assert seconds_now() < end, living
+            self.wait(0.02)
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
