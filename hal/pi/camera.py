@@ -84,7 +84,7 @@ class PiCamera(Camera):
                 take.end()
             self._discard()
             raise
-        log.info("camera started: %s", ", ".join(f"{key} {value}" for key, value in self._described.items()))
+        log.info("camera started: %s", ", ".join(f"{key} {value}" for key, value in self.describe().items()))
 
     def stop(self) -> None:
         take, self._take = self._take, None
