@@ -40,11 +40,11 @@ PRE_EVENT_S = 8
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Instants in seconds from the start of the first life. A double press takes 0.4 s, a hold 3.4 s."""
+    """Instants in seconds from the first readiness. A double press takes 0.4 s, a hold 3.4 s."""
 
-    first_press: float = 11.0
-    mark: float = 15.0
-    hold: float = 19.0
+    first_press: float = 10.0
+    mark: float = 14.0
+    hold: float = 18.0
     second_press: float = 31.0
     second_mark: float = 36.0
     battery_out: float = 41.4
@@ -77,7 +77,6 @@ class Shift:
         self.result = ShiftResult()
 
     def run(self) -> ShiftResult:
-        self._began = seconds_now()
         self._first_life()
         self._second_life()
         self._at_the_dock()
@@ -91,6 +90,7 @@ class Shift:
     def _first_life(self) -> None:
         camera, script = self._camera, self._script
         camera.start()
+        self._began = seconds_now()
         self._tell("ready; the pre-event buffer fills in memory")
         self._at(script.first_press, "double press: recording 1", camera.double_press)
         self._at(script.mark, "a mark", camera.press)
