@@ -26,12 +26,13 @@ SECOND = "PI-0001-000002-0001"
 
 @pytest.fixture
 def camera(tmp_path: Path, agency: Agency) -> Iterator[PiDaemon]:
-    """A camera that has been recording for some fragments."""
+    """A camera that has been recording for some fragments and half of the next one."""
     with pi_daemon(tmp_path, agency) as made:
         made.start()
         made.wait(1)
         made.double_press()
         made.until("some fragments", lambda: len(made.leaves("fragment")) >= 4)
+        made.wait(0.5)
         assert made.lamp()
         yield made
 

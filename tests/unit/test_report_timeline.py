@@ -70,6 +70,13 @@ def test_drawing_stays_on_the_page(bench) -> None:
         assert one["row"] in range(4)
 
 
+def test_neighbours_that_say_the_same_are_written_once(bench) -> None:
+    line = build_timeline(bench.entries(), [bench.manifest(one) for one in bench.recordings()])
+    start, mark = line.start_ns, next(one for one in line.moments if one.kind == "mark")
+    near = [replace(mark, at_ns=start + ms * 1_000_000) for ms in (0, 300, 600, 20_000)]
+    assert [one["label"] for one in draw(replace(line, moments=tuple(near)))["moments"]] == ["mark ×3", "mark"]
+
+
 def test_stills_are_asked_for_where_they_matter(bench) -> None:
     first, second = (bench.manifest(one) for one in bench.recordings())
     labels = [label for label, _ in still_moments(first)]
