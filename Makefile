@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test machine-test test-libcamera soak bench lint lock clean
+.PHONY: help demo demo-pi test machine-test test-libcamera soak bench lint lock clean
 
 export SOURCE
 PYTHON := .venv/bin/python
@@ -18,6 +18,10 @@ help: ## this list
 demo: ## one officer's shift on the simulated camera; SOURCE=FILE replays a video of yours
 	@.ci/bootstrap demo
 	@.venv/bin/oathcam demo $${SOURCE:+--source "$$SOURCE"}
+
+demo-pi: ## the same shift in real time on the Pi's back-end, on the bench of the tests; SOURCE=FILE as above
+	@.ci/bootstrap test
+	@$(PYTHON) tests/pi_shift.py $${SOURCE:+--source "$$SOURCE"}
 
 # Tests in real time mostly wait: in two groups of their own they share the machine with the rest, which mostly computes.
 test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' for one process
@@ -51,5 +55,5 @@ lock: ## resolve requirements.lock anew (needs pip-tools in .venv)
 	@.ci/lock
 
 clean: ## remove what the other targets made, the environment too
-	@rm -rf .venv .cache demo dist build bench.json soak.json soak.html .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .cache demo demo-pi dist build bench.json soak.json soak.html .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find firmware hal tools tests -name __pycache__ -type d -prune -exec rm -rf {} +

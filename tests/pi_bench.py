@@ -19,17 +19,17 @@ FAKES = Path(__file__).resolve().parent / "pibench" / "fakes"
 LIBRARIES = ("picamera2", "videodev2", "gpiozero", "serial")
 
 
+def missing() -> list[str]:
+    """Libraries that the bench needs and this environment lacks."""
+    return [name for name in LIBRARIES if find_spec(name) is None]
+
+
 def require() -> None:
     """Skip, with the reason, where picamera2 could not be built; in CI its absence is a failure."""
-    absent = missing()
-    if absent and os.environ.get("CI"):
-        pytest.fail(f"the Pi's libraries are missing in CI: {', '.join(absent)}")
-    if absent:
-        pytest.skip(f"not installed: {', '.join(absent)}; see what .ci/bootstrap said about requirements-source.lock")
-
-
-def missing() -> list[str]:
-    return [name for name in LIBRARIES if find_spec(name) is None]
+    if lacking := ", ".join(missing()):
+        if os.environ.get("CI"):
+            pytest.fail(f"the Pi's libraries are missing in CI: {lacking}")
+        pytest.skip(f"not installed: {lacking}; see what .ci/bootstrap said about requirements-source.lock")
 
 
 def losses(socket: Path) -> list[tuple[int, str]]:

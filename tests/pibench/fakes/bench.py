@@ -4,7 +4,7 @@
 it, if it exists, is the hand's state at the start, for what is to outlive the process (a camera that is not plugged in).
 Pictures that the fake sensor lost go into ``OATHCAM_BENCH.losses``, a line each: boot time of the exposure in ns, and whose they are
 (:class:`Loss`); for the product's, ``OATHCAM_BENCH.stacks`` says what every thread was at. ``OATHCAM_BENCH_FILM`` names a video that the
-sensor sees.
+sensor sees; its pictures are kept beside the socket.
 """
 
 from __future__ import annotations
@@ -15,23 +15,26 @@ import os
 import socket
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
+_FILM_BYTES = 200 << 20
+
 
 class Film:
     """A video file, looped, in the size and rate that the stream has: picture ``n`` is the file's ``n``-th."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._sizes: dict[tuple[int, int], list[np.ndarray]] = {}
+    def __init__(self, path: str, scratch: Path) -> None:
+        self._path, self._scratch = path, scratch
+        self._sizes: dict[tuple[int, int], np.ndarray] = {}
 
     def paint(self, luma: np.ndarray, chroma: np.ndarray, number: int) -> None:
         height, width = luma.shape
-        pictures = self._sizes.get((width, height)) or self._load(width, height)
+        pictures = self._sizes[width, height]
         planes = pictures[number % len(pictures)]
         luma[:] = planes[:height]
         flat = planes[height:].reshape(-1)
@@ -40,12 +43,18 @@ class Film:
             plane = flat[index * half * (height // 2) : (index + 1) * half * (height // 2)].reshape(height // 2, half)
             chroma.reshape(-1)[index * stride * (height // 2) :][: stride * (height // 2)].reshape(height // 2, stride)[:, :half] = plane
 
-    def _load(self, width: int, height: int) -> list[np.ndarray]:
-        """At most ten seconds, scaled once."""
-        with av.open(self._path) as container:
-            frames = (frame.reformat(width, height, "yuv420p").to_ndarray() for frame in container.decode(video=0))
-            self._sizes[width, height] = [frame for frame, _ in zip(frames, range(300), strict=False)]
-        return self._sizes[width, height]
+    def load(self, width: int, height: int) -> None:
+        """At most ten seconds and so many bytes, scaled once and kept in a file. Before the sensor starts: it takes longer than a
+        picture."""
+        if (width, height) in self._sizes:
+            return
+        kept = self._scratch / f"film-{width}x{height}.npy"
+        if not kept.exists():
+            most = min(300, _FILM_BYTES // (width * height * 3 // 2))
+            with av.open(self._path) as container:
+                frames = (frame.reformat(width, height, "yuv420p").to_ndarray() for frame in container.decode(video=0))
+                np.save(kept, np.stack(list(islice(frames, most))))
+        self._sizes[width, height] = np.load(kept, mmap_mode="r")
 
 
 class Loss:
@@ -183,4 +192,4 @@ class Remote:
 if os.environ.get("OATHCAM_BENCH"):
     _listen(Path(os.environ["OATHCAM_BENCH"]))
 if os.environ.get("OATHCAM_BENCH_FILM"):
-    hand.film = Film(os.environ["OATHCAM_BENCH_FILM"])
+    hand.film = Film(os.environ["OATHCAM_BENCH_FILM"], Path(os.environ["OATHCAM_BENCH"]).parent)

@@ -88,6 +88,9 @@ class Camera:
         if hand.fail_start:
             raise RuntimeError(hand.fail_start)
         self._apply(wanted)
+        for stream in self._configuration or ():
+            if hand.film is not None and not stream.raw:
+                hand.film.load(stream.size.width, stream.size.height)
         self._running, self._sequence = True, 0
         self._thread = threading.Thread(target=self._sense, daemon=True, name="fake-sensor")
         self._thread.start()
