@@ -21,7 +21,7 @@ from pi_pictures import numbers_shown, opened, period, step_times, steps_shown
 from firmware.evidence.findings import Verdict
 from tools.provision import Agency
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("real time 3")]
 
 FPS = 15
 BUFFER_S, PRESS_S, STOP_S, HOLD_S = 30, 60.0, 75.0, 3.0

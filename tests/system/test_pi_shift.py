@@ -26,7 +26,7 @@ from firmware.evidence.manifest import Manifest
 from tools.exhibit import read_entries
 from tools.sources import DirectorySource
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400), pytest.mark.xdist_group("real time 3")]
 
 FIRST, SECOND, THIRD = (f"PI-0001-{name}" for name in ("000001-0001", "000001-0002", "000002-0001"))
 OATHCAM = [sys.executable, "-m", "tools.cli"]
