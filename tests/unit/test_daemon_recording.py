@@ -12,6 +12,7 @@ from camerabench import picture_times
 
 from firmware.boot import boot as boot_firmware
 from firmware.evidence.cms import open_sealed
+from firmware.evidence.findings import Verdict
 from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.timebase import parse_utc
 from hal.errors import DeviceFault
@@ -47,6 +48,25 @@ def test_recording_holds_the_buffer_and_everything_after_the_press(make_bench: C
     assert -1 <= end_us - (last.boottime_us + last.duration_us) < 34_000
     assert manifest.end.cause == "button"
     assert manifest.gaps == ()
+
+
+def test_pictures_lost_before_the_press_are_told_as_those_after_it(make_bench: Callable) -> None:
+    """BWC-POL-05, BWC-POL-09: a hole in what the buffer handed over is a gap of the recording; one that the buffer had let go is none."""
+    bench = make_bench(pre_event=4)
+    for second in (2.5, 7.5, 9.8):
+        bench.world.at(bench.at(second), lambda until=second + 0.2: bench.world.camera.stall_until(bench.at(until)))
+    bench.world.double_press(bench.at(10))
+    hold(bench, 12)
+    bench.run(18)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    steps = [round((after - before) * 30) for before, after in pairwise(picture_times(bench, recording))]
+    assert [(gap.cause, gap.pictures_lost) for gap in manifest.gaps] == [("camera", step - 1) for step in steps if step != 1]
+    assert len(manifest.gaps) == 2
+    for gap in manifest.gaps:
+        holed = manifest.fragments[gap.after_fragment + 1]
+        assert holed.boottime_us <= gap.boottime_us < holed.boottime_us + holed.duration_us
+    assert bench.verify().verdict is Verdict.AUTHENTIC
 
 
 def test_short_buffer_is_written_with_its_cause(make_bench: Callable) -> None:
