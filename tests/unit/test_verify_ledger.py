@@ -448,3 +448,21 @@ def test_a_clock_that_could_not_tell_is_said() -> None:
     second = {"counter": 2, "previous": "power-loss", "down_us": None}
     found = account(entries(("boot", 1), ("ready", 1), ("boot", 1, second, 2), ("ready", 1, {}, 2)))
     assert found.unknown_lengths() == (2,)
+
+
+# --- the table of codes
+
+
+def test_the_documents_name_every_code() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/verifying.md").read_text(encoding="utf-8")
+    rows = dict(line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `"))
+    told = {name.strip("`"): meaning for name, meaning in rows.items()}
+    assert told == dict(CODES)
+
+
+def test_every_code_in_the_source_is_in_the_table() -> None:
+    """And every one of the table is used: a code that nothing gives would promise a check that is not made."""
+    root = Path(__file__).resolve().parents[2]
+    sources = [*(root / "firmware").rglob("*.py"), *(root / "tools").glob("*.py")]
+    text = "".join(path.read_text(encoding="utf-8") for path in sources if path.name != "codes.py")
+    assert [code for code in CODES if f'"{code}"' not in text] == []
