@@ -144,7 +144,7 @@ def _account_run(run: list[Entry], ends: dict[str, Entry]) -> RunAccount:
     inside = [entry for entry in run if entry.boot == boot.boot]
     start = min([_us(boot)] + [_gap_start(entry) for entry in inside if _is_gap_inside(entry)])
     end = max([_us(entry) for entry in inside] + [_fragment_end(entry) for entry in inside if entry.kind == "fragment"])
-    claims = [*_recordings(inside, ends), *_gaps(inside), *_docked(inside, start, end), *_ready(inside, end)]
+    claims = [*_recordings(inside, ends, end), *_gaps(inside), *_docked(inside, start, end), *_ready(inside, end)]
     offset_us = boot.time.wall_ns // 1000 - _us(boot)
     off = next((entry.fields["duration_us"] for entry in inside if entry.kind == "gap" and entry.fields["cause"] == "off"), 0)
     off_us = None if boot.fields["down_us"] is None and boot.fields["previous"] != "first" else off
@@ -167,8 +167,9 @@ def _gap_start(entry: Entry) -> int:
     return max(0, _us(entry) - int(entry.fields["duration_us"]))
 
 
-def _recordings(inside: list[Entry], ends: dict[str, Entry]) -> Iterator[Interval]:
-    """From the activation to the end; to the last promised picture when a later run wrote the end."""
+def _recordings(inside: list[Entry], ends: dict[str, Entry], last_sign_us: int) -> Iterator[Interval]:
+    """From the activation to the end. Where a later run wrote the end: to the last promised picture, and from there to the last sign of
+    life a gap with the cause that the end leaf signs, in which the fragment that was still open was lost."""
     last_kept = {one.fields["recording"]: _fragment_end(one) for one in inside if one.kind == "fragment"}
     for begin in inside:
         if begin.kind != "begin":
@@ -178,6 +179,8 @@ def _recordings(inside: list[Entry], ends: dict[str, Entry]) -> Iterator[Interva
         until = _us(end) if end is not None and end.boot == begin.boot else last_kept.get(recording, _us(begin))
         if until > _us(begin):
             yield Interval("recording", _us(begin), until, recording)
+        if end is not None and end.boot != begin.boot and last_sign_us > until:
+            yield Interval("gap", until, last_sign_us, end.fields["cause"])
 
 
 def _gaps(inside: list[Entry]) -> Iterator[Interval]:

@@ -444,6 +444,22 @@ def test_docked_time_is_not_asked_for_and_off_time_is() -> None:
     assert found.total_us("ready") == 9_000_000 + 9_000_000
 
 
+def test_what_was_recorded_and_lost_with_the_power_is_a_gap() -> None:
+    """The open fragment is lost at a power cut; the end leaf of the next boot signs why. A mark shows that the camera was alive."""
+    name = {"recording": "R"}
+    second = {"counter": 2, "previous": "power-loss", "down_us": 5_000_000}
+    found = account(
+        entries(
+            ("boot", 1), ("ready", 1), ("begin", 2, name), ("fragment", 3, {**name, "start_us": 2_000_000, "duration_us": 1_000_000}),
+            ("mark", 3.6, name), ("boot", 1, second, 2), ("end", 1, {**name, "cause": "power-loss"}, 2),
+            ("gap", 1, {"from_us": 0, "duration_us": 5_000_000, "cause": "off"}, 2), ("ready", 1, {}, 2), ("shutdown", 2, {}, 2),
+        )
+    )  # fmt: skip
+    assert found.unaccounted() == ()
+    assert found.gaps_us() == {"power-loss": 600_000, "off": 5_000_000}
+    assert found.total_us("recording") == 1_000_000
+
+
 def test_a_clock_that_could_not_tell_is_said() -> None:
     second = {"counter": 2, "previous": "power-loss", "down_us": None}
     found = account(entries(("boot", 1), ("ready", 1), ("boot", 1, second, 2), ("ready", 1, {}, 2)))
