@@ -222,17 +222,29 @@ def _tell_stream(report: StreamReport, seen: _Seen, book: Notebook, *, has_manif
     tail = report.gops - 1 if report.unsigned_tail else -2
     bad = [one for one in report.verdicts if one.status is not GopStatus.VALID and one.gop != tail]
     for verdict in bad:
-        at = max(0, bisect_right(seen.starts, verdict.first_picture) - 1)
-        utc = seen.utc[at] if at < len(seen.utc) else ""
+        at = bisect_right(seen.starts, verdict.first_picture) - 1  # -1: a film without fragments
+        utc = seen.utc[at] if at >= 0 else ""
         code = "stream-unsigned" if verdict.status is GopStatus.UNSIGNED else "stream-bad"
         book.add(Severity.BAD, "stream", code, verdict.describe(), fragment=at, utc=utc, gop=verdict.gop)
     for counter in report.broken_links:
         book.add(Severity.BAD, "stream", "stream-bad", f"GOP with counter {counter} is not linked to the GOP before it")
     if report.valid_gops and not bad and not report.broken_links:
-        who = pki.common_name(report.signer) if report.signer is not None else "unknown"
-        text = f"{report.valid_gops} of {report.gops} GOPs carry a valid ONVIF Media Signing signature of {who!r}"
+        text = f"{report.valid_gops} of {report.gops} GOPs carry a valid ONVIF Media Signing signature of {_signer(report, book)!r}"
         book.good("stream", text)
     _tell_ends(report, book, has_manifest=has_manifest)
+
+
+def _signer(report: StreamReport, book: Notebook) -> str:
+    """The name in the stream's certificate; one that is no camera's is a finding."""
+    try:
+        assert report.signer is not None
+        if report.chain_checked:
+            pki.check_role(report.signer, pki.Role.CAMERA)
+        return pki.common_name(report.signer)
+    except (FormatError, IntegrityError) as error:
+        severity = Severity.BAD if report.chain_checked else Severity.NOTE
+        book.add(severity, "stream", "signature-bad", f"the stream is not signed by a camera: {error}")
+        return "unknown"
 
 
 def _tell_ends(report: StreamReport, book: Notebook, *, has_manifest: bool) -> None:

@@ -50,6 +50,7 @@ class RecordingCheck:
         self._fragment = fragment
         self._files = set(source.names(f"vault/{recording}"))
         self._book = Notebook(recording)
+        self._signers: set[str] = set()
         self._objects = ObjectCheck(source, recording, self._files, roots, key, progress, self._book)
 
     def run(self) -> tuple[tuple[Finding, ...], dict[str, Any]]:
@@ -113,6 +114,10 @@ class RecordingCheck:
             text = f"it is the manifest of {manifest.recording!r}"
             self._book.add(Severity.BAD, "manifest", "paper-differs", text, file=_MANIFEST)
             return None
+        if self._signers != {manifest.device.serial}:
+            text = f"it speaks of camera {manifest.device.serial!r}, and {', '.join(sorted(self._signers))} signed it"
+            self._book.add(Severity.BAD, "manifest", "paper-differs", text, file=_MANIFEST)
+            return None
         return manifest
 
     def _signed(self, name: str, layer: str) -> bytes | None:
@@ -131,6 +136,7 @@ class RecordingCheck:
         except (FormatError, IntegrityError) as error:
             self._book.add(Severity.BAD, layer, "signature-bad", str(error), file=name)
             return None
+        self._signers.add(pki.common_name(signer.certificate))
         self._book.good(layer, f"signed by camera {pki.common_name(signer.certificate)!r}", file=name)
         if signer.clock_was_behind:
             self._book.add(Severity.NOTE, layer, "clock-unset", "the camera's clock had never been set when it signed", file=name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,3 +231,12 @@ def test_what_cannot_be_verified_is_a_usage_error(tmp_path: Path, content: bytes
     done = CliRunner().invoke(app, ["verify", str(path)])
     assert done.exit_code != 0
     assert type(done.exception).__name__ == "UsageError"
+
+
+def test_verifying_loads_no_camera_no_network_and_no_codec() -> None:
+    """It runs on a lawyer's laptop: the command's own modules bring neither a back-end nor a decoder nor a socket."""
+    program = "import sys, json, tools.verify, tools.expert_timeline; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
+    assert not loaded & {"hal", "av", "cv2", "numpy", "picamera2", "gpiozero", "serial", "sqlite3"}
+    assert not [name for name in json.loads(done.stdout) if name.startswith(("tools.dock", "firmware.dock", "firmware.daemon"))]

@@ -6,8 +6,10 @@ import base64
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import helpers_evidence
 import pytest
 from camerabench import START_WALL_NS, make_camera_bench
 from cryptography.hazmat.primitives import hashes
@@ -23,6 +25,7 @@ from firmware.evidence.findings import Report, Severity, Verdict
 from firmware.evidence.primitives import ed25519_public
 from firmware.evidence.verify import compare_copies, verify_device
 from firmware.evidence.verify_ledger import Witnesses
+from firmware.evidence.verify_recording import RecordingCheck
 from firmware.timebase import Timestamp, Trust
 from hal.interfaces import ButtonName
 from tools.sources import DirectorySource, load_key, load_roots
@@ -464,6 +467,28 @@ def test_a_clock_that_could_not_tell_is_said() -> None:
     second = {"counter": 2, "previous": "power-loss", "down_us": None}
     found = account(entries(("boot", 1), ("ready", 1), ("boot", 1, second, 2), ("ready", 1, {}, 2)))
     assert found.unknown_lengths() == (2,)
+
+
+# --- whose papers
+
+
+def test_a_camera_cannot_sign_for_another() -> None:
+    """A manifest that speaks of a serial number which is not its signer's is not believed, however genuine the signature is."""
+    house = helpers_evidence.agency()
+    told = helpers_evidence.manifest()
+    for serial, expected in (("OC-000001", set()), ("OC-000002", {"paper-differs"})):
+        data = replace(told, device=replace(told.device, serial=serial)).to_bytes()
+        files = {"manifest.json": data, "manifest.json.p7s": house.camera.sign(data)}
+
+        class Shelf:
+            def names(self, directory: str) -> list[str]:
+                return sorted(files) if directory.startswith("vault/") else []
+
+            def read(self, name: str) -> bytes:
+                return files[name.rpartition("/")[2]]
+
+        findings, _ = RecordingCheck(Shelf(), told.recording, house.roots, None, None, None).run()
+        assert {one.code for one in findings if one.code == "paper-differs"} == expected
 
 
 # --- the table of codes
