@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -199,8 +199,13 @@ def _fragment_at(manifest: Manifest, seconds: float) -> tuple[FragmentRecord, fl
 
 
 def _once(findings: Sequence[Finding], severity: Severity) -> list[Finding]:
-    """One of each wording: several recordings often miss the same thing."""
-    return list({(one.text, one.remedy): one for one in findings if one.severity is severity}.values())
+    """One of each wording: where several recordings miss the same thing, it is said of none of them."""
+    found: dict[tuple[str, str], Finding] = {}
+    for one in findings:
+        if one.severity is severity:
+            key = (one.text, one.remedy)
+            found[key] = replace(one, recording="", file="", fragment=-1, gop=-1, utc="") if key in found else one
+    return list(found.values())
 
 
 def _checked(findings: Sequence[Finding]) -> list[tuple[str, int]]:

@@ -13,10 +13,13 @@ import pytest
 from camerabench import RECORDING, make_camera_bench
 from typer.testing import CliRunner
 
+from firmware.errors import UsageError
 from firmware.evidence.cms import open_sealed
+from firmware.evidence.primitives import ed25519_public
 from hal.interfaces import ButtonName
 from tools.cli import app
 from tools.sources import load_key
+from tools.verifying import parse_witnesses
 
 Run = Callable[..., tuple[int, dict]]
 
@@ -221,6 +224,16 @@ def test_a_checkpoint_is_a_witness(card: Path, run: Run, tmp_path: Path) -> None
     code, report = run(card, mark)
     assert code == 0
     assert "no-witness" not in found(report, "unchecked")
+
+
+def test_witness_keys_as_provisioning_writes_them(agency) -> None:
+    """The public half of a dock's witness key lies beside the seed, in hex; anything else is a usage error."""
+    path = agency.directory / "dock/witness.pub"
+    seed = bytes.fromhex((agency.directory / "dock/witness.key").read_text())
+    assert parse_witnesses([f"dock={path}", f"other={path.read_text().strip()}"]) == dict.fromkeys(("dock", "other"), ed25519_public(seed))
+    for wrong in ("dock", "dock=", "=00", "dock=zz", f"dock={agency.directory / 'root.crt'}"):
+        with pytest.raises(UsageError):
+            parse_witnesses([wrong])
 
 
 @pytest.mark.parametrize("content", [None, b"", b"hello"])

@@ -472,6 +472,19 @@ def test_a_clock_that_could_not_tell_is_said() -> None:
 # --- whose papers
 
 
+class Shelf:
+    """One recording's papers in a dict."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._files = files
+
+    def names(self, directory: str) -> list[str]:
+        return sorted(self._files) if directory.startswith("vault/") else []
+
+    def read(self, name: str) -> bytes:
+        return self._files[name.rpartition("/")[2]]
+
+
 def test_a_camera_cannot_sign_for_another() -> None:
     """A manifest that speaks of a serial number which is not its signer's is not believed, however genuine the signature is."""
     house = helpers_evidence.agency()
@@ -480,14 +493,7 @@ def test_a_camera_cannot_sign_for_another() -> None:
         data = replace(told, device=replace(told.device, serial=serial)).to_bytes()
         files = {"manifest.json": data, "manifest.json.p7s": house.camera.sign(data)}
 
-        class Shelf:
-            def names(self, directory: str) -> list[str]:
-                return sorted(files) if directory.startswith("vault/") else []
-
-            def read(self, name: str) -> bytes:
-                return files[name.rpartition("/")[2]]
-
-        findings, _ = RecordingCheck(Shelf(), told.recording, house.roots, None, None, None).run()
+        findings, _ = RecordingCheck(Shelf(files), told.recording, house.roots, None, None, None).run()
         assert {one.code for one in findings if one.code == "paper-differs"} == expected
 
 
