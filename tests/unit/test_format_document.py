@@ -234,7 +234,8 @@ def test_the_fields_of_a_message_are_those_that_the_code_checks(name: str) -> No
         for value in good:
             read(with_value(MESSAGES[name], path, value))
         for value in bad:
-            with pytest.raises(FormatError):
+            bound = rf"at most {len(value) - 1}\b" if isinstance(value, list) else None
+            with pytest.raises(FormatError, match=bound):
                 read(with_value(MESSAGES[name], path, value))
 
 
