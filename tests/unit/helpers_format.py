@@ -104,7 +104,7 @@ def begin_document() -> str:
 
 def tree_lines() -> str:
     h = [leaf_hash(one) for one in leaves()]
-    lines = [f"H(0x00 || leaf {n})      {one.hex()}" for n, one in enumerate(h)]
+    lines = [f"H(0x00 || leaf {n})       {one.hex()}" for n, one in enumerate(h)]
     lines += [f"H(0x01 || h0 || h1)     {node_hash(h[0], h[1]).hex()}", f"root of 3 leaves        {root_of(h).hex()}"]
     lines += [f"root of no leaf         {root_of([]).hex()}"]
     lines += [f"inclusion of leaf 1     {' '.join(one.hex() for one in inclusion_proof(h, 1, 3))}"]
