@@ -21,7 +21,7 @@ from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSp
 from firmware.evidence.pki import Role, to_der
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
-from firmware.recorder import append_end, build_manifest, close_recording
+from firmware.recorder import append_end, build_manifest, close_recording, set_aside
 from firmware.storage import vault as names
 from firmware.storage.ledger_file import LOG, Draft, Ledger, OpenedLedger
 from firmware.storage.vault import ReleaseWarrant, Vault
@@ -181,18 +181,12 @@ class Recovery:
         for name in self._vault.files(recording):
             if name not in expected:
                 try:
-                    self._set_aside(recording, name, now)
+                    set_aside(self._vault, self._ledger, recording, name, now)
                 except HalError as error:
                     self._tell_fault(f"cannot set aside {name} of {recording}: {error}", now)
         if not expected:
             with suppress(HalError):
                 self._vault.remove_empty(recording)
-
-    def _set_aside(self, recording: str, name: str, now: Timestamp) -> None:
-        """A file that no signed leaf names: never promised, perhaps planted. Kept, sealed, reported (W2)."""
-        digest = sha256(self._vault.read(recording, name)).hex()
-        kept = self._vault.set_aside(recording, name)
-        self._ledger.append([Draft("unattested", now, {"recording": recording, "name": kept, "sealed": digest})])
 
     def _finished(self, recording: str, trace: _Traces) -> Manifest | None:
         """The recording's manifest, if this camera signed it and it tells what the ledger tells.
