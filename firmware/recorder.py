@@ -115,6 +115,10 @@ class Recorder:
         """Fragments promised so far."""
         return len(self._fragments)
 
+    @property
+    def is_muted(self) -> bool:
+        return self._muted_since is not None
+
     def begin(self) -> None:
         """Make ``begin.json``, its signature and its leaf durable: the activation itself is now a fact (BWC-POL-01, -03)."""
         order, context = self._order, self._context
@@ -256,7 +260,10 @@ class Recorder:
     def _manifest(self, at: Timestamp, cause: str, notes: Notes | None) -> Manifest:
         end = End(at.boottime_ns // 1000, at.utc, at.trust.value, cause)
         span = LedgerSpan(self._begin.ledger_index, self._last_leaf)
-        return build_manifest(self._begin, end, self._init, self._fragments, self._marks, self._gaps, notes, span, mutes=tuple(self._mutes))
+        mutes = [*self._mutes]
+        if self._muted_since is not None:  # a split in a mute: the recording that follows goes on with one of its own
+            mutes.append(Mute(self._muted_since, max(self._muted_since, end.boottime_us), "button"))
+        return build_manifest(self._begin, end, self._init, self._fragments, self._marks, self._gaps, notes, span, mutes=tuple(mutes))
 
 
 def init_fields(recording: str, init: SealedObject) -> dict[str, Any]:
