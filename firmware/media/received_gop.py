@@ -124,10 +124,10 @@ class ReceivedGop:
         """Whether all NAL units are those that were signed."""
         return len(self.digests) == claim.count and not self.too_long and self.begins_with(claim)
 
-    def shares(self, claim: Claim) -> bool:
-        """Whether some NAL unit is one that was signed; true when there is no list to tell."""
+    def resembles(self, claim: Claim) -> bool:
+        """Whether some NAL unit is one that was signed; without a list, whether there are as many."""
         if claim.hash_list is None:
-            return True
+            return len(self.digests) == claim.count or not self.anchor
         signed = set(claim.hash_list)
         return any(one in signed for one in self.hashes(self._anchor_under(claim.hash_list), len(self.digests)))
 
@@ -172,7 +172,7 @@ class ReceivedGop:
             return self._verdict(number, GopStatus.VALID)
         if claim.hash_list is None:
             return self._without_list(number, claim)
-        if not self.anchor and not self.shares(claim):
+        if not self.anchor and not self.resembles(claim):
             return self._verdict(number, GopStatus.CANNOT_TELL, "its IDR picture, under which all others are hashed, is missing")
         return self._compare(number, claim, claim.hash_list)
 

@@ -15,14 +15,14 @@ from firmware.media.stream_report import GopStatus, GopVerdict, Session
 
 @dataclass(slots=True)
 class _Run:
-    """The signing session that is being read; ``counters``: ``h`` of the first NAL unit of every GOP signed in it."""
+    """The signing session that is being read; ``counters``: ``h`` of the first NAL unit of every GOP, and its link."""
 
     first_gop: int
     last_gop: int
     first: Claim
     last: Claim
     last_first: bytes
-    counters: dict[int, bytes]
+    counters: dict[int, tuple[bytes, bytes]]
     unsigned_since: int = 0
     unsigned_first: bytes = b""
 
@@ -63,11 +63,7 @@ class StreamAccount:
         """The next GOP, complete; or one that is missing, at its place."""
         claim = gop.claim
         if gop.is_missing and claim is not None:
-            self.verdicts.append(GopVerdict(-1, gop.first_picture, 0, GopStatus.MISSING, claim.general.counter))
-            if self._runs:
-                self._follow(self._runs[-1], claim, gop, self.gops - 1)
-            else:
-                self._before = claim
+            self._missing(claim, gop)
             return
         verdict = gop.verdict(self.gops)
         content = gop.content()
@@ -79,6 +75,17 @@ class StreamAccount:
             self._contents.setdefault(content, self.gops)
         self.verdicts.append(verdict)
         self.gops += 1
+
+    def _missing(self, claim: Claim, gop: ReceivedGop) -> None:
+        run, general = self._runs[-1] if self._runs else None, claim.general
+        if run is not None and general.counter <= run.last.general.counter and not self._is_of(run, claim, gop):
+            self.breaks.append(f"an SEI before picture {gop.first_picture} (counter {general.counter}) belongs to another stream")
+            return
+        self.verdicts.append(GopVerdict(-1, gop.first_picture, 0, GopStatus.MISSING, general.counter))
+        if run is None:
+            self._before = claim
+        else:
+            self._follow(run, claim, gop, self.gops - 1)
 
     def _unsigned(self, gop: ReceivedGop, verdict: GopVerdict, content: bytes) -> GopVerdict:
         if content in self._contents and verdict.status is GopStatus.UNSIGNED:
@@ -126,11 +133,12 @@ class StreamAccount:
 
     def _is_of(self, run: _Run, claim: Claim, gop: ReceivedGop) -> bool:
         """Whether a GOP with a counter that does not increase comes from the session that is being read."""
-        counter = claim.general.counter
+        counter, first = claim.general.counter, gop.first_signed
         if counter in run.counters:
-            return run.counters[counter] == gop.first_signed
-        before = run.counters.get(counter - 1)
-        return before is None or before in (b"", claim.general.linked_hash)
+            return run.counters[counter][0] == first
+        before, after = run.counters.get(counter - 1), run.counters.get(counter + 1)
+        follows = before is not None and before[0] in (b"", claim.general.linked_hash)
+        return follows or (after is not None and after[1] == first)
 
     def _follow(self, run: _Run, claim: Claim, gop: ReceivedGop, place: int) -> None:
         """Compare counter and link with those of the GOP before, signed or not."""
@@ -143,7 +151,7 @@ class StreamAccount:
         elif skipped < run.unsigned_since or first not in (b"", general.linked_hash):
             self._break(claim, "")
         run.last, run.last_first, run.last_gop = claim, gop.first_signed, place
-        run.counters[general.counter] = run.last_first
+        run.counters[general.counter] = (run.last_first, general.linked_hash)
         run.unsigned_since, run.unsigned_first = 0, b""
 
     def _break(self, claim: Claim, why: str) -> None:
@@ -153,4 +161,4 @@ class StreamAccount:
 
 def _new_run(claim: Claim, gop: ReceivedGop, number: int) -> _Run:
     first = gop.first_signed
-    return _Run(number, number, claim, claim, first, {claim.general.counter: first})
+    return _Run(number, number, claim, claim, first, {claim.general.counter: (first, claim.general.linked_hash)})

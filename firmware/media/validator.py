@@ -83,7 +83,8 @@ class StreamValidator:
         """Close the last GOP and report. The validator is used up."""
         if self._open.digests and self._open.claim is None and self._unplaced is not None:
             claim, _ = self._unplaced
-            if claim.general.linked_hash == self._open.previous_first or self._open.shares(claim):
+            linked = claim.general.linked_hash == self._open.previous_first != NO_LINK
+            if linked or self._open.resembles(claim):
                 self._open.claim, self._unplaced = claim, None
         self._close_open()
         self._settle()
@@ -251,7 +252,7 @@ class StreamValidator:
         index = self._index_of(claim.general.counter)
         if index is None:
             index = len(self._waiting) - 1
-            if not self._waiting[index].shares(claim):
+            if not self._waiting[index].resembles(claim):
                 return None
         return index if index in free and index < len(self._waiting) else None
 
@@ -312,8 +313,7 @@ class StreamValidator:
                 self._attach(claim, index)
                 return
         index = next((index for index, gop in enumerate(self._waiting) if gop is then), len(self._waiting))
-        is_head = not self._account.verdicts and not index and claim.general.linked_hash != NO_LINK
-        if is_head:
+        if not self._account.verdicts and not index:
             self._account.begin_behind(claim)
             return
         self._waiting.insert(index, ReceivedGop(then.first_picture, b"", True, b"", claim=claim, is_missing=True))

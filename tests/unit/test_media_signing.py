@@ -183,7 +183,7 @@ def changes() -> dict[str, tuple[Callable[[Stream], Stream], str]]:
         "GOP doubled": (lambda s: s[:30] + s[20:30] + s[30:], "is repeated; it repeats GOP 2"),
         "two GOPs doubled": (lambda s: s[:40] + s[20:40] + s[40:], "is repeated; it repeats"),
         "head cut": (lambda s: s[20:], "the beginning is missing"),
-        "first GOP cut": (lambda s: s[10:], "GOP with counter 1 is missing"),
+        "first GOP cut": (lambda s: s[10:], "the beginning is missing"),
         "SEI removed": (lambda s: [*s[:21], [n for n in s[21] if not is_signing_sei(n)], *s[22:]], "GOP 1 (pictures 10 to 19) is unsigned"),
         "foreign slice": (lambda s: [*s[:15], [*s[15], b"\x42\x88\x21"], *s[16:]], "type 2, which no signature covers"),
         "tail extended": (lambda s: [*s, [b"\x41\x88\x99\x21"]], "added: picture 50"),
