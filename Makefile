@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test machine-test test-libcamera soak bench lint lock clean
+.PHONY: help demo test vectors machine-test test-libcamera soak bench lint lock clean
 
 export SOURCE
 PYTHON := .venv/bin/python
@@ -23,6 +23,10 @@ demo: ## one officer's shift on the simulated camera; SOURCE=FILE replays a vide
 test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' for one process
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
+
+vectors: ## make the golden vectors again from their builders; what is checked in does not change by it
+	@.ci/bootstrap test
+	@$(PYTHON) -m tests.vectors.build
 
 machine-test: ## the recorder in a user-mode Linux machine, on hardware that its kernel simulates; PYTEST_ARGS as above
 	@.ci/bootstrap test
