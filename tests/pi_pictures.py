@@ -57,13 +57,13 @@ def steps_shown(movie: Path) -> set[int]:
     return {(after - before) % again for before, after in pairwise(numbers_shown(movie))}
 
 
-def step_times(movie: Path) -> set[float]:
-    """Distances of neighbouring pictures by their times, in seconds, to the millisecond."""
+def step_times(movie: Path) -> list[float]:
+    """Distances of neighbouring pictures by their times, in seconds."""
     with av.open(str(movie)) as container:
         stream = container.streams.video[0]
         assert stream.time_base is not None
         stamps = [packet.pts * stream.time_base for packet in container.demux(stream) if packet.pts is not None]
-    return {round(float(after - before), 3) for before, after in pairwise(stamps)}
+    return [float(after - before) for before, after in pairwise(stamps)]
 
 
 def opened(card: Path, recording: str, agency: Path, movie: Path) -> Path:

@@ -147,7 +147,7 @@ def demo(target: Path, source: str, shape: Shape, note: Note) -> int:
     """The shift and its page; the exit code."""
     began = time.monotonic()
     if source:
-        check_source(source)
+        check_source(source, target)
     if missing := pi_bench.missing():
         raise UnavailableError(f"not installed: {', '.join(missing)}", remedy="See what .ci/bootstrap said about requirements-source.lock.")
     fresh_directory(target)
@@ -158,6 +158,8 @@ def demo(target: Path, source: str, shape: Shape, note: Note) -> int:
         if not silent:
             opened.enter_context(soundrig.sound_rig(Path(opened.enter_context(TemporaryDirectory(prefix="sound-")))))
         result = run_shift(target.resolve(), film, shape, "" if silent else soundrig.DEVICE, note)
+    for left in (*target.glob("film-*.npy"), target / "bench", target / "header"):
+        left.unlink()  # the bench's own
     figures = [("shift in real time", f"{result.capture_s:.1f} s")]
     heard = f"no sound ({silent})" if silent else "a tone of 440 Hz from a sound server through real ALSA"
     staging = Staging(SERIAL, MADE_OF, f"{film.name if source else 'a drawn street'}, looped; {heard}", figures, FAKES)

@@ -22,7 +22,7 @@ def run_demo(source: str, target: Path, profile: str) -> int:
     """Provision, record, lose power, dock, verify, open, report; returns the exit code. ``source`` '' is the drawn street."""
     began = time.monotonic()
     if source and not source.startswith("/dev/"):
-        check_source(source)
+        check_source(source, target)
     fresh_directory(target)
     agency = make_agency(target / "agency", "Example Agency")
     order = CameraOrder(SERIAL, "simulated body camera", "officer 4711", profile, "sim", KeyProtection.SIMULATED)

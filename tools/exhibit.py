@@ -45,8 +45,11 @@ class Staging:
     fakes: str = ""
 
 
-def check_source(source: str) -> None:
-    """UsageError unless ``source`` is something that decodes to pictures: found out before anything is made."""
+def check_source(source: str, target: Path) -> None:
+    """UsageError unless ``source`` is something that decodes to pictures, and will still be there once ``target`` is replaced: found
+    out before anything is made."""
+    if Path(source).resolve().is_relative_to(target.resolve()):
+        raise UsageError(f"{source!r} lies in {str(target)!r}, which is to be replaced", remedy="Copy it to another place first.")
     try:
         with av.open(source) as container:
             if not container.streams.video:

@@ -210,6 +210,24 @@ def test_a_long_recording_is_split_without_losing_a_picture(make_bench: Callable
     assert bench.verify().verdict.value == "authentic"
 
 
+def test_a_mute_goes_on_through_a_split(make_bench: Callable) -> None:
+    """BWC-POL-17: no manifest says that there was sound where the wearer had muted it."""
+    changes = {"max_seconds = 14400": "max_seconds = 60", 'mode = "off"': 'mode = "toggle"'}
+    bench = make_bench(pre_event=1, changes=changes)
+    bench.world.double_press(bench.at(3))
+    bench.world.press(ButtonName.FUNCTION, bench.at(50))
+    bench.world.press(ButtonName.FUNCTION, bench.at(67))
+    hold(bench, 70)
+    bench.run(76)
+    first, second = (bench.manifest(one) for one in bench.recordings())
+    pressed, _, again = [one.time.boottime_ns // 1000 for one in bench.entries() if one.kind in ("mute", "unmute")]
+    assert [(one.from_us, one.to_us) for one in first.mutes] == [(pressed, first.end.boottime_us)]
+    assert [(one.from_us, one.to_us) for one in second.mutes] == [(second.begin.boottime_us, again)]
+    told = [one.kind for one in bench.entries() if one.kind in ("begin", "mute", "unmute", "end")]
+    assert told == ["begin", "mute", "end", "begin", "mute", "unmute", "end"]
+    assert bench.verify().verdict.value == "authentic"
+
+
 def test_a_camera_fault_ends_the_recording_and_recovery_continues_it(make_bench: Callable) -> None:
     """BWC-POL-06, BWC-POL-47: felt, written, and continued in a new recording when the camera is back."""
     bench = make_bench(pre_event=1)
