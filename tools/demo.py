@@ -17,15 +17,14 @@ from firmware.custody.entries import Entry
 from firmware.errors import UsageError
 from firmware.evidence import pki
 from firmware.evidence.findings import Report, Verdict
-from firmware.evidence.manifest import Manifest
 from firmware.evidence.verify import OpeningKey
 from hal.interfaces import KeyProtection
 from tools.console import output, progress
-from tools.opening import open_recording, read_notes
+from tools.opening import open_recording, read_manifest, read_notes
 from tools.provision import CameraOrder, make_agency, make_camera
 from tools.report import RecordingPage, ShiftPage, still_moments, write_report
 from tools.shift import Script, ShiftResult, dock_station, run_shift
-from tools.sources import DirectorySource, load_key
+from tools.sources import DirectorySource, load_key, load_roots
 from tools.stills import stills_at
 from tools.verify import print_report, verify_sources
 
@@ -149,7 +148,8 @@ def make_page(
 
 def _open_page(evidence: DirectorySource, recording: str, target: Path, key: OpeningKey) -> RecordingPage:
     movie = target / f"{recording}.mp4"
-    manifest: Manifest = open_recording(evidence, recording, key, movie, target / "agency" / "root.crt")
+    manifest = read_manifest(evidence, recording, load_roots(target / "agency" / "root.crt"))
+    open_recording(evidence, manifest, key, movie)
     moments = still_moments(manifest)
     pictures = stills_at(movie, [seconds for _, seconds in moments])
     notes = read_notes(evidence, manifest, key)

@@ -37,7 +37,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``layer`` is one of ledger, begin, manifest, fragment, seal, media, stream, receipt, certificate."""
+    """``layer`` is one of ledger, begin, manifest, fragment, seal, media, stream, receipt, certificate, exports."""
 
     severity: Severity
     layer: str

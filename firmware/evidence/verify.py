@@ -22,6 +22,7 @@ from firmware.errors import FormatError, IntegrityError, OathcamError, Unavailab
 from firmware.evidence import cms, pki
 from firmware.evidence.findings import Finding, RecordingReport, Report, Severity
 from firmware.evidence.verify_recording import RecordingCheck
+from firmware.evidence.verify_store import export_findings
 
 LOG = "ledger/log"
 DEVICE_CHAIN = "ledger/device.pem"
@@ -63,19 +64,24 @@ Progress = Callable[[str, int, int], None]
 
 
 def verify_device(
-    source: Source, roots: Sequence[x509.Certificate], key: OpeningKey | None = None, progress: Progress | None = None
+    source: Source,
+    roots: Sequence[x509.Certificate],
+    key: OpeningKey | None = None,
+    progress: Progress | None = None,
+    only: str = "",
 ) -> Report:
-    """Verify everything of one device. Never raises for what it finds; findings say it."""
+    """Verify everything of one device, or ``only`` one recording of it. Never raises for what it finds; findings say it."""
     findings: list[Finding] = []
     state = _ledger(source, roots, findings)
     view = LedgerView(state.entries) if state else None
-    recordings = sorted(set(source.names("vault")) | set(_expected(view)))
+    recordings = [only] if only else sorted(set(source.names("vault")) | set(_expected(view)))
     reports = []
     for recording in recordings:
         check = RecordingCheck(source, recording, roots, key, view.of(recording) if view else None, progress)
         reports.append(RecordingReport(recording, *check.run()))
     if view is not None:
         findings += _intervals(view)
+    findings += export_findings(source)
     device = _device_of(view, reports)
     return Report(device, tuple(findings), tuple(reports))
 
