@@ -32,9 +32,11 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     return Verdict.AUTHENTIC if verdicts else Verdict.CANNOT_TELL
 
 
-def verify_sources(sources: list[DirectorySource], trust: Path | None, key: OpeningKey | None) -> list[Report]:
+def verify_sources(
+    sources: list[DirectorySource], trust: Path | None, key: OpeningKey | None, tsa_root: Path | None = None
+) -> list[Report]:
     """Verify with a progress bar."""
-    roots = load_roots(trust)
+    roots, stamp_roots = load_roots(trust), load_roots(tsa_root)
     reports = []
     with progress() as bars:
         for source in sources:
@@ -43,7 +45,7 @@ def verify_sources(sources: list[DirectorySource], trust: Path | None, key: Open
             def show(recording: str, done: int, total: int, task: object = task) -> None:
                 bars.update(task, completed=done, total=total, note=recording)  # type: ignore[arg-type]
 
-            reports.append(verify_device(source, roots, key, show))
+            reports.append(verify_device(source, roots, key, show, stamp_roots=stamp_roots))
     return reports
 
 
@@ -52,11 +54,12 @@ def verify(
     trust: Annotated[Path | None, typer.Option(help="The agency's root certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(help="A recipient's private key: also checks what is inside.")] = None,
     cert: Annotated[Path | None, typer.Option(help="The key's certificate (default: beside the key).")] = None,
+    tsa_root: Annotated[Path | None, typer.Option(help="Root of the time-stamp authority, when there are tokens (PEM).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Verify evidence. Exit code 0 authentic, 1 not authentic, 3 cannot tell."""
     sources = [source for path in paths for source in find_sources(path)]
-    reports = verify_sources(sources, trust, load_key(key, cert))
+    reports = verify_sources(sources, trust, load_key(key, cert), tsa_root)
     verdict = worst([report.verdict for report in reports])
     if as_json:
         output.print_json(json.dumps({"verdict": verdict.value, "devices": [report.as_dict() for report in reports]}))

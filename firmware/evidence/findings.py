@@ -37,7 +37,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``layer`` is one of ledger, begin, manifest, fragment, seal, media, stream, receipt, certificate, exports."""
+    """``layer`` is one of ledger, begin, manifest, fragment, seal, media, stream, receipt, certificate, exports, time stamp."""
 
     severity: Severity
     layer: str

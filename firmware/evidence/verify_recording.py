@@ -13,7 +13,7 @@ from cryptography import x509
 from firmware.custody.entries import Entry
 from firmware.custody.receipt import Receipt, check_receipt
 from firmware.errors import FormatError, IntegrityError, RefusedError, UnavailableError
-from firmware.evidence import cms, pki
+from firmware.evidence import cms, cms_token, pki
 from firmware.evidence.findings import Finding, Severity, key_words
 from firmware.evidence.manifest import Begin, FragmentRecord, Manifest
 from firmware.evidence.primitives import sha256
@@ -298,6 +298,8 @@ class RecordingCheck:
 
     def _hash_and_size(self, name: str) -> tuple[str, int]:
         data = self._read(name)
+        if name.endswith(".p7s"):
+            data = cms_token.as_signed(data)  # a time-stamp token came after the receipt
         return sha256(data).hex(), len(data)
 
     def _read(self, name: str) -> bytes:
