@@ -25,9 +25,10 @@ from firmware.evidence.manifest import Manifest
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey, verify_device
 from firmware.timebase import format_utc
+from tools.c2pa_release import Publisher, load_publisher, sign_release
 from tools.console import errors, output, progress
 from tools.export_log import append_export
-from tools.movie import Movie
+from tools.movie import Movie, check_movie
 from tools.opening import Opened, open_recording, read_manifest
 from tools.sources import DirectorySource, find_sources, load_key, load_roots
 
@@ -43,6 +44,8 @@ class Terms:
     who: str
     reason: str = ""
     unverified: bool = False
+    publisher: Publisher | None = None
+    """Signs what is released as C2PA."""
 
 
 def export(source: DirectorySource, recording: str, target: Path, terms: Terms) -> Opened:
@@ -61,6 +64,10 @@ def export(source: DirectorySource, recording: str, target: Path, terms: Terms) 
         raise UsageError(f"{str(file)!r} exists", remedy="Choose another directory with --output.")
 
     def finish(part: Path, movie: Movie, digest: str) -> str:
+        if terms.publisher is not None:
+            signature = source.read(f"vault/{recording}/manifest.json.p7s")
+            sign_release(part, manifest, signature, terms.publisher)
+            digest = check_movie(part, movie, lambda: None)
         _log(source, manifest, terms, file.name, part.stat().st_size, digest, unverified)
         return digest
 
@@ -112,7 +119,7 @@ def _log(source: DirectorySource, manifest: Manifest, terms: Terms, name: str, s
             sha256=digest,
             file_bytes=size,
             recipient=pki.key_id(terms.key.certificate),
-            c2pa=False,
+            c2pa=terms.publisher is not None,
             tool=f"oathcam {firmware.__version__}",
         )
 
@@ -130,14 +137,18 @@ def open_evidence(
     unverified: Annotated[bool, typer.Option("--unverified", help="Open what fails a check, too, as *.unverified.mp4.")] = False,
     who: Annotated[str, typer.Option(help="Who opens, for the store's export log (default: the user's name).")] = "",
     reason: Annotated[str, typer.Option(help="Why, for the store's export log.")] = "",
+    c2pa: Annotated[bool, typer.Option("--c2pa", help="For the public: add a C2PA manifest, signed by the agency.")] = False,
+    c2pa_cert: Annotated[Path | None, typer.Option(help="The agency's certificate for it (publisher.crt).")] = None,
+    c2pa_key: Annotated[Path | None, typer.Option(help="Its private key (publisher.key).")] = None,
 ) -> None:
     """Verify recordings and decrypt them to MP4 files; what does not verify is refused, and leaves no file."""
     opener = load_key(key, cert)
     assert opener is not None
     if trust is None and not unverified:
         raise UsageError("without the agency's root nothing can be verified", remedy="Give --trust ROOT, or --unverified.")
+    publisher = _publisher(c2pa, c2pa_cert, c2pa_key, unverified)
     target.mkdir(parents=True, exist_ok=True)
-    terms = Terms(opener, load_roots(trust), who or getpass.getuser(), reason, unverified)
+    terms = Terms(opener, load_roots(trust), who or getpass.getuser(), reason, unverified, publisher)
     found = [(source, recording) for source in find_sources(path) for recording in source.names("vault")]
     for _, recording in found:
         file = target_of(target, recording, unverified=False)
@@ -153,6 +164,16 @@ def open_evidence(
         errors.print(str(other), soft_wrap=True, highlight=False, markup=False)
     if refused:
         raise refused[0]
+
+
+def _publisher(wanted: bool, certificate: Path | None, key: Path | None, unverified: bool) -> Publisher | None:
+    if not wanted and certificate is None and key is None:
+        return None
+    if not wanted or certificate is None or key is None:
+        raise UsageError("a C2PA release needs --c2pa, --c2pa-cert and --c2pa-key", remedy="Give all three.")
+    if unverified:
+        raise UsageError("an agency does not sign what was not verified", remedy="Leave --unverified or --c2pa out.")
+    return load_publisher(certificate, key)
 
 
 def _say(opened: Opened) -> None:
