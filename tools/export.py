@@ -8,6 +8,7 @@ may be without its file, a file is never without its entry.
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import typer
 from cryptography import x509
 
 import firmware
-from firmware.custody.exports import ExportEntry
+from firmware.custody.exports import MAX_WORDS, ExportEntry
 from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError, UsageError
 from firmware.evidence import pki
 from firmware.evidence.findings import Severity
@@ -147,8 +148,8 @@ def open_evidence(
     if trust is None and not unverified:
         raise UsageError("without the agency's root nothing can be verified", remedy="Give --trust ROOT, or --unverified.")
     publisher = _publisher(c2pa, c2pa_cert, c2pa_key, unverified)
+    terms = Terms(opener, load_roots(trust), _fit("--who", who or _user()), _fit("--reason", reason), unverified, publisher)
     target.mkdir(parents=True, exist_ok=True)
-    terms = Terms(opener, load_roots(trust), who or getpass.getuser(), reason, unverified, publisher)
     found = [(source, recording) for source in find_sources(path) for recording in source.names("vault")]
     for _, recording in found:
         file = target_of(target, recording, unverified=False)
@@ -164,6 +165,20 @@ def open_evidence(
         errors.print(str(other), soft_wrap=True, highlight=False, markup=False)
     if refused:
         raise refused[0]
+
+
+def _fit(option: str, text: str) -> str:
+    """What the export log can hold: found out before anything is opened, so that no text keeps an export out of it."""
+    if len(text) > MAX_WORDS or not text.isprintable():
+        raise UsageError(f"expected at most {MAX_WORDS} printable characters for {option}, got {text!r}")
+    return text
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in a container
+        return f"user {os.getuid()}"
 
 
 def _publisher(wanted: bool, certificate: Path | None, key: Path | None, unverified: bool) -> Publisher | None:

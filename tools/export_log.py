@@ -13,6 +13,7 @@ from pathlib import Path
 
 from firmware.custody.exports import ExportEntry, next_place
 from firmware.errors import FormatError, IntegrityError
+from tools.sources import is_in_dock_store
 
 NAME = "ledger/exports"
 
@@ -22,7 +23,7 @@ def append_export(root: Path, make_entry: Callable[[int, str], ExportEntry]) -> 
 
     ``root`` is a camera's directory of a store. Never raises for a store that cannot be written.
     """
-    if not (root.parent / "store.sqlite").is_file():
+    if not is_in_dock_store(root):
         return "this is no dock's store"
     path = root / NAME
     try:

@@ -10,6 +10,7 @@ beside them at the next run, so the store's machine needs no network. A token th
 
 from __future__ import annotations
 
+import http.client
 import os
 import secrets
 import urllib.request
@@ -29,7 +30,7 @@ from firmware.evidence.primitives import sha256
 from firmware.evidence.verify_store import STAMPS
 from firmware.timebase import format_utc
 from tools.console import errors, output
-from tools.sources import DirectorySource, find_sources, load_roots
+from tools.sources import DirectorySource, find_sources, is_in_dock_store, load_roots
 
 TIMEOUT_S = 30
 _TEMPORARY = "ledger/.stamp.tmp"
@@ -121,7 +122,7 @@ def ask_url(url: str) -> Ask:
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
                 return answer.read(timestamp.MAX_TOKEN_BYTES + 1), nonce
-        except OSError as error:  # urllib's errors are all of this kind
+        except (OSError, http.client.HTTPException) as error:
             raise UnavailableError(f"the time-stamp authority {url!r} does not answer: {error}", remedy="Try again later.") from None
 
     return ask
@@ -154,11 +155,14 @@ def stamp(
     """Get time-stamp tokens for manifests and checkpoints that have none."""
     if bool(tsa_url) == bool(queries):
         raise UsageError("expected one way to the authority", remedy="Give --tsa-url URL or --queries DIRECTORY.")
+    sources = find_sources(path)
+    if not all(is_in_dock_store(source.root) for source in sources):
+        raise UsageError(f"{str(path)!r} is no dock's store, and only to one is anything added", remedy="Give the dock's --store.")
     roots = load_roots(tsa_root)
     ask = ask_url(tsa_url) if tsa_url else ask_files(queries or Path())
     kept = waiting = 0
     refused: list[OathcamError] = []
-    for wanted in [one for source in find_sources(path) for one in find_wanted(source)]:
+    for wanted in [one for source in sources for one in find_wanted(source)]:
         try:
             if stamp_one(wanted, ask, roots):
                 kept += 1

@@ -18,6 +18,8 @@ LAYER = "export log"
 FIRST = "0" * 64
 """What the first entry names as the hash of the line before it."""
 MAX_LINE_BYTES = 4096
+MAX_WORDS = 200
+"""Characters of ``who`` and of ``reason``."""
 VERDICTS = ("authentic", "unverified")
 
 
@@ -28,8 +30,8 @@ class ExportEntry:
     n: int = field(f.integer())
     previous: str = field(f.digest)
     utc: str = field(f.utc)
-    who: str = field(f.text(128))
-    reason: str | None = field(f.nullable(f.text(200)))
+    who: str = field(f.text(MAX_WORDS))
+    reason: str | None = field(f.nullable(f.text(MAX_WORDS)))
     recording: str = field(f.name)
     manifest_sha256: str = field(f.digest)
     verdict: str = field(f.one_of(*VERDICTS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -162,6 +163,16 @@ def test_a_tampered_recording_is_not_released(card, words, tmp_path):
     done = oathcam(tmp_path, "open", "card", *words, "-o", "out")
     assert done.returncode == 1
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_without_the_library_it_says_what_to_install(card, words, tmp_path):
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "c2pa.py").write_text("raise ImportError('no c2pa')\n")
+    command = [sys.executable, "-m", "tools.cli", "open", str(card), *words, "-o", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "absent")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, (tmp_path / "out").exists()) == (3, False)
+    assert "oathcam[c2pa]" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,13 @@ def entry(n: int, previous: str, who: str) -> ExportEntry:
     )
 
 
+@pytest.mark.parametrize("words", [("--who", "x" * 201), ("--reason", "a\nb")])
+def test_words_that_the_log_cannot_hold_open_nothing(store, keys, tmp_path, words):
+    """Nobody keeps an export out of the log by what he says of himself."""
+    done = oathcam(tmp_path, "open", str(store), *keys, "-o", "out", *words)
+    assert (done.returncode, (tmp_path / "out").exists(), (store / "ledger" / "exports").exists()) == (2, False, False)
+
+
 def test_a_card_is_not_written_to(bench, keys, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in bench.card.rglob("*")}
     done = oathcam(tmp_path, "open", str(bench.card), *keys, "-o", "out")

@@ -48,7 +48,7 @@ extendedKeyUsage = critical, timeStamping, codeSigning
 [ts]
 serial = serial
 crypto_device = builtin
-signer_digest = sha256
+signer_digest = {digest}
 default_policy = 1.2.3.4.1
 digests = sha256, sha384
 accuracy = secs:1, millisecs:500
@@ -60,11 +60,16 @@ class Authority:
     """A throwaway time-stamp authority: root, its own certificate, and openssl to answer."""
 
     def __init__(
-        self, directory: Path, name: str, key: tuple[str, ...] = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"), profile: str = "tsa"
+        self,
+        directory: Path,
+        name: str,
+        key: tuple[str, ...] = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+        profile: str = "tsa",
+        digest: str = "sha256",
     ) -> None:
         directory.mkdir(parents=True)
         self.directory = directory
-        (directory / "openssl.cnf").write_text(CONFIG.format(name=name))
+        (directory / "openssl.cnf").write_text(CONFIG.format(name=name, digest=digest))
         (directory / "serial").write_text("01\n")
         config = ("-config", "openssl.cnf")
         self.run(
@@ -145,6 +150,7 @@ def record(where: Path, agency, wall_ns: int) -> Path:
 def as_store(card: Path, store: Path) -> Path:
     """As a dock keeps it: the newest checkpoint as a cosigned note beside the ledger."""
     shutil.copytree(card, store / "SIM-0001")
+    (store / "store.sqlite").touch()
     ledger = store / "SIM-0001" / "ledger"
     shutil.copytree(store / "SIM-0001" / "sync" / "receipts", ledger / "receipts", dirs_exist_ok=True)
     line = [one for one in (ledger / "log").read_bytes().splitlines() if one.startswith(b"= ")][-1]
@@ -195,9 +201,10 @@ def add_token(store: Path, token: bytes) -> None:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
 @pytest.mark.parametrize("key", [("ec", "-pkeyopt", "ec_paramgen_curve:P-384"), ("rsa:2048",)], ids=["P-384", "RSA"])
-def test_a_token_of_openssl_is_understood(tmp_path, key):
-    one = Authority(tmp_path / "tsa", "Other Time", key)
+def test_a_token_of_openssl_is_understood(tmp_path, key, digest):
+    one = Authority(tmp_path / "tsa", "Other Time", key, digest=digest)
     stamp = timestamp.verify_token(one.token(sha256(b"data"), 99), sha256(b"data"), one.roots, 99)
     assert abs(stamp.time_ns - time.time_ns()) < 60 * 10**9
     assert (stamp.accuracy_ns, stamp.authority, stamp.policy, stamp.nonce) == (1_500_000_000, "CN=Other Time stamps", "1.2.3.4.1", 99)
@@ -368,6 +375,11 @@ def test_tokens_over_http(store, authority, verify, tmp_path):
     assert [one.severity for one in stamps(verify(store, authority.roots))] == [Severity.GOOD] * 2
     done = oathcam(tmp_path, *command)
     assert (done.returncode, "0 stamped" in done.stdout) == (0, True)  # nothing to do: the authority is not asked
+
+
+def test_a_card_is_not_stamped(card, authority, tmp_path):
+    done = oathcam(tmp_path, "stamp", str(card), "--tsa-root", str(authority.root), "--queries", "queries")
+    assert (done.returncode, (tmp_path / "queries").exists()) == (2, False)
 
 
 def test_an_authority_that_does_not_answer(store, authority, tmp_path):
