@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,15 +16,18 @@ import av
 import pytest
 
 from firmware.custody.exports import ExportEntry, read_exports
+from firmware.errors import IntegrityError
 from firmware.evidence.findings import Severity, Verdict
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import verify_device
 from firmware.media.boxes import walk
+from firmware.media.fmp4_export import Label
 from firmware.media.time_sei import UUID
 from firmware.timebase import parse_utc
 from hal.interfaces import ButtonName
 from hal.sim.world import World
 from tools.export_log import append_export
+from tools.movie import Movie, check_movie, write_movie
 from tools.sources import DirectorySource, load_key, load_roots
 
 pytestmark = [
@@ -223,6 +227,65 @@ def test_a_damaged_recording_can_be_looked_at_as_unverified(bench, store, keys, 
 
 def test_what_verifies_is_not_called_unverified(store, keys, tmp_path):
     assert opened(store, keys, tmp_path, "--unverified").exists()
+
+
+# --- reading back -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(bench, tmp_path) -> tuple[Path, Movie]:
+    """A file as it is before it gets its name."""
+    path = tmp_path / "movie.mp4.part"
+    source, manifest = DirectorySource(bench.card), bench.manifest(RECORDING)
+    return path, write_movie(source, manifest, bench.key(), path, Label("title", "comment"), False, lambda: None)
+
+
+def test_what_was_written_reads_back(written):
+    path, movie = written
+    assert check_movie(path, movie, lambda: None) == sha256(path.read_bytes()).hex()
+
+
+@pytest.mark.parametrize("damage", ["bit", "tail", "short"])
+def test_a_file_that_the_disk_changed_is_not_released(written, damage):
+    path, movie = written
+    data = bytearray(path.read_bytes())
+    if damage == "bit":
+        data[-1000] ^= 1
+    path.write_bytes(data + b"x" if damage == "tail" else data[:-1] if damage == "short" else data)
+    with pytest.raises(IntegrityError, match="export"):
+        check_movie(path, movie, lambda: None)
+
+
+def with_fragment(path: Path, movie: Movie, change) -> Movie:
+    """The first fragment changed, and the record that names it with it: only what is read out of the stream can tell."""
+    data, first = path.read_bytes(), movie.fragments[0]
+    start = len(data) - sum(one.plain_bytes for one in movie.fragments)
+    fragment = change(data[start : start + first.plain_bytes])
+    path.write_bytes(data[:start] + fragment + data[start + first.plain_bytes :])
+    return dataclasses.replace(movie, fragments=(dataclasses.replace(first, plain_sha256=sha256(fragment).hex()), *movie.fragments[1:]))
+
+
+def test_a_picture_without_its_time_is_not_released(written):
+    """NIST IR 8161r1: the second picture of the first fragment says nothing of when it was taken."""
+    path, movie = written
+
+    def second(data: bytes) -> bytes:
+        at = data.index(UUID, data.index(UUID) + 1)
+        return data[:at] + b"X" + data[at + 1 :]
+
+    with pytest.raises(IntegrityError, match="fragment 0, picture 1: expected its time"):
+        check_movie(path, with_fragment(path, movie, second), lambda: None)
+
+
+def test_a_picture_with_another_time_is_not_released(written):
+    path, movie = written
+
+    def later(data: bytes) -> bytes:
+        at = data.index(UUID) + len(UUID) + 1
+        return data[: at + 10] + bytes((data[at + 10] ^ 1,)) + data[at + 11 :]
+
+    with pytest.raises(IntegrityError, match="was not taken at"):
+        check_movie(path, with_fragment(path, movie, later), lambda: None)
 
 
 # --- the export log ---------------------------------------------------------------------------------------------------
