@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test machine-test test-libcamera soak bench lint lock clean
+.PHONY: help demo demo-pi test machine-test test-libcamera soak bench lint lock clean
 
 export SOURCE
 PYTHON := .venv/bin/python
@@ -19,6 +19,10 @@ demo: ## one officer's shift on the simulated camera; SOURCE=FILE replays a vide
 	@.ci/bootstrap demo
 	@.venv/bin/oathcam demo $${SOURCE:+--source "$$SOURCE"}
 
+demo-pi: ## the same shift in real time on the Pi's back-end, on the bench of the tests; SOURCE=FILE as above
+	@.ci/bootstrap test
+	@$(PYTHON) tests/pi_shift.py $${SOURCE:+--source "$$SOURCE"}
+
 # Tests in real time mostly wait: in two groups of their own they share the machine with the rest, which mostly computes.
 test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' for one process
 	@.ci/bootstrap test
@@ -28,15 +32,15 @@ machine-test: ## the recorder in a user-mode Linux machine, on hardware that its
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -v tests/machine/scenarios.py $(PYTEST_ARGS)
 
-test-libcamera: ## picamera2 on real libcamera's virtual sensor, in a Debian sid root; skips when that cannot be had
+test-libcamera: ## the Pi's camera port on real libcamera's virtual sensor, in a Debian sid root; skips when that cannot be had
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -v -rP tests/machine/on_libcamera.py $(PYTEST_ARGS)
 
-soak: ## a long recording in real time, MINUTES=10; writes soak.json and soak.html
+soak: ## a long recording in real time, MINUTES=10, SOAK_ARGS='--backend pi-libav'; writes soak.json and soak.html
 	@.ci/bootstrap test
 	@$(PYTHON) tests/machine/soak.py --minutes $(MINUTES) $(SOAK_ARGS)
 
-bench: ## CPU and memory of the evidence path against ffmpeg and age; writes bench.json
+bench: ## CPU and memory of the evidence path against ffmpeg and age, and of the Pi's capture; writes bench.json
 	@.ci/bootstrap test
 	@$(PYTHON) tests/bench $(BENCH_ARGS)
 
@@ -51,5 +55,5 @@ lock: ## resolve requirements.lock anew (needs pip-tools in .venv)
 	@.ci/lock
 
 clean: ## remove what the other targets made, the environment too
-	@rm -rf .venv .cache demo dist build bench.json soak.json soak.html .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .cache demo demo-pi dist build bench.json soak.json soak.html .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find firmware hal tools tests -name __pycache__ -type d -prune -exec rm -rf {} +

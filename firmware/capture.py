@@ -9,6 +9,7 @@ Threads: :class:`Intake` is called from the devices' threads; :class:`Capture` f
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ from firmware.shellclock import stamp
 from firmware.timebase import Timestamp
 from hal.interfaces import AudioFrame, Inbox, Picture
 
+_HOLE_SPARE_NS = 10_000_000_000
+"""How much longer than the buffer can be a hole in it is remembered: more than the longest GOP."""
+
 
 @dataclass(frozen=True, slots=True)
 class PicturesDropped:
@@ -31,6 +35,16 @@ class PicturesDropped:
 
     first: Timestamp
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """Pictures that are missing, the first of them after (or at) ``first``."""
+
+    first: Timestamp
+    duration_us: int
+    pictures: int
+    cause: str
 
 
 class Intake:
@@ -77,6 +91,8 @@ class Capture:
         self._last: Timestamp | None = None
         self._waiting_for_idr = True
         self._refused: tuple[Timestamp, int] | None = None
+        self._holes: deque[_Hole] = deque()
+        self._remember_ns = 2 * pre_event_ms * 1_000_000 + _HOLE_SPARE_NS
         self._split: tuple[BeginOrder, Timestamp, dict[str, Any]] | None = None
 
     @property
@@ -117,8 +133,7 @@ class Capture:
     def dropped(self, gap: PicturesDropped, now: Timestamp) -> None:
         """Pictures lost before they reached the loop (full inbox)."""
         self.interrupt()
-        if self._recording:
-            self._custodian.submit_drop(gap.first, max(0, now.since(gap.first)) // 1000, gap.count, "queue-full")
+        self._lost(_Hole(gap.first, max(0, now.since(gap.first)) // 1000, gap.count, "queue-full"))
         self._last = None  # accounted for: the step in capture times that follows is this gap
 
     def interrupt(self) -> None:
@@ -133,8 +148,15 @@ class Capture:
         if not keep_audio:
             self._assembler.discard_audio()
         self._custodian.submit_begin(order)
-        for gop in self._buffer.take(order.at):
+        gops = self._buffer.take(order.at)
+        begun = gops[0].start if gops else self._assembler.open_since
+        holes = deque(hole for hole in self._holes if begun is not None and hole.first.boottime_ns >= begun.boottime_ns)
+        for gop in gops:
+            while holes and holes[0].first.boottime_ns < gop.last_ns:
+                self._tell(holes.popleft())
             self._hand_over(gop)
+        for hole in holes:
+            self._tell(hole)
         self._recording = True
         self._custodian.kick()
 
@@ -165,6 +187,7 @@ class Capture:
     def clear(self) -> None:
         """Forget everything that was not activated (sleep, privacy; BWC-POL-11)."""
         self._buffer.clear()
+        self._holes.clear()
         self._follows = False
         self._assembler = GopAssembler()
         self._waiting_for_idr = True
@@ -190,12 +213,24 @@ class Capture:
 
     def _note_gap(self, time: Timestamp) -> None:
         """Count pictures that the sensor's own times show to be missing: a step of more than one and a half pictures."""
-        if self._last is None or not self._recording:
+        if self._last is None:
             return
         step = time.since(self._last)
         if step > self._frame_ns * 3 // 2:
             lost = round(step / self._frame_ns) - 1
-            self._custodian.submit_drop(self._last, step // 1000, lost, "camera")
+            self._lost(_Hole(self._last, step // 1000, lost, "camera"))
+
+    def _lost(self, hole: _Hole) -> None:
+        """Told of the recording that is open, and remembered: what waits in the buffer may still become evidence, and is then to
+        say what it lacks (house law 4)."""
+        if self._recording:
+            self._tell(hole)
+        self._holes.append(hole)
+        while hole.first.since(self._holes[0].first) > self._remember_ns:
+            self._holes.popleft()
+
+    def _tell(self, hole: _Hole) -> None:
+        self._custodian.submit_drop(hole.first, hole.duration_us, hole.pictures, hole.cause)
 
     def _refuse(self, time: Timestamp) -> None:
         self.interrupt()
@@ -207,8 +242,7 @@ class Capture:
         if self._refused is None:
             return
         first, count = self._refused
-        if self._recording:
-            self._custodian.submit_drop(first, time.since(first) // 1000, count, "camera-format")
+        self._lost(_Hole(first, time.since(first) // 1000, count, "camera-format"))
         self._refused = None
         self._last = None  # accounted for: the step in capture times is this gap
 

@@ -164,6 +164,7 @@ class Custodian:
         self._recorder: Recorder | None = None
         self._troubled = False
         self._running = False
+        self._stays_muted = False
         self._tried = 0
         self._warrants = dict(warrants)
         self._receipted = set(receipted)
@@ -305,6 +306,9 @@ class Custodian:
                 recorder = Recorder(self._context, self._vault, self._ledger, operation, self._report)
                 recorder.begin()
                 self._recorder = recorder
+                if self._stays_muted:
+                    self._stays_muted = False
+                    self._pending.appendleft(_MuteAt(operation.at, True))
             case _End(final, at, cause, notes):
                 self._end(final, at, cause, notes)
             case _MarkAt() | _Drop() | _MuteAt():
@@ -334,6 +338,7 @@ class Custodian:
         if self._recorder is None:
             return
         self._recorder.end(final, at, cause, notes)
+        self._stays_muted = cause == "max-length" and self._recorder.is_muted
         self._report(RecordingClosed(self._recorder.recording, self._recorder.fragments))
         self._recorder = None
         self._pending.appendleft(_Checkpoint(announced=False))

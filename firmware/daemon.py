@@ -34,7 +34,7 @@ from firmware.machine.health import minutes_left
 from firmware.machine.machine import Model, initial, step
 from firmware.machine.states import Button, Cause, Port, State
 from firmware.machine.states import Previous as HowEnded
-from firmware.machine.supervision import CARD_SLOW_NS, START_NS, WRITER_STUCK_NS, CameraWatch, Step, look
+from firmware.machine.supervision import CARD_SLOW_NS, STALL_NS, START_NS, WRITER_STUCK_NS, CameraWatch, Step, look
 from firmware.policy.model import Policy
 from firmware.recorder import BeginOrder, Promise
 from firmware.recovery import Previous
@@ -94,6 +94,7 @@ class Daemon:
         )
         self._watch = CameraWatch(inherited=Step(previous.step) if previous.step else None)
         self._previous = previous
+        self._starting_until = self._devices.now()
         self._ordinal = 0
         self._progress = False
         self._trouble_since: Timestamp | None = None
@@ -121,7 +122,7 @@ class Daemon:
 
     def begin(self) -> None:
         """Recovery is done: subscribe, and say so to the machine once the camera runs, or has had its time to start."""
-        hal, previous = self._hal, self._previous
+        hal = self._hal
         hal.buttons.subscribe(lambda edge: self._post(edge))
         hal.dock_link.subscribe(lambda sense: self._post(sense))
         hal.power.subscribe(lambda state: self._post(state))
@@ -131,9 +132,6 @@ class Daemon:
             self._power(hal.power.state(), now)
         except HalError as error:  # a gauge is no reason not to record; it is heard of again when it answers
             log.error("power: %s", error)
-        if previous.resume and not hal.camera.progress().encoder_ns:
-            # The recording that goes on begins with a picture, not with the wish for one.
-            self._feed(ev.Faulted(now, Port.CAMERA, "no picture yet"))
         self._devices.schedule_tick()
         self._devices.schedule_look()
         self._look_whether_booted(now)
@@ -142,13 +140,25 @@ class Daemon:
         """READY is not said of a camera that is still starting: a press meanwhile is owed, as all while booting are."""
         if self._model.state is not State.BOOTING:
             return
-        stages = self._devices.stages()
-        if stages.starting and now.boottime_ns - stages.started_ns < START_NS and not self._model.has_fault(Port.CAMERA):
+        if self._camera_is_coming(now):
             return
         previous = self._previous
+        if previous.resume and not self._devices.stages().encoder_ns and not self._model.has_fault(Port.CAMERA):
+            self._feed(ev.Faulted(now, Port.CAMERA, "no picture yet"))
         down_ns = None if previous.down_us is None else previous.down_us * 1000
         self._feed(ev.Booted(now, HowEnded(previous.how), 0 if previous.how == "first" else down_ns))
         self._hal.watchdog.ready()
+
+    def _camera_is_coming(self, now: Timestamp) -> bool:
+        """It is starting, within its time; or it has just started, and a recording that goes on begins with a picture, not with the
+        wish for one. Neither is a fault yet: the ledger would tell a court of one that was none."""
+        stages = self._devices.stages()
+        if self._model.has_fault(Port.CAMERA):
+            return False
+        if stages.starting:
+            self._starting_until = now
+            return now.boottime_ns - stages.started_ns < START_NS
+        return self._previous.resume and not stages.encoder_ns and now.since(self._starting_until) < STALL_NS
 
     def run(self) -> None:
         """Handle events until the inbox says that there are no more."""
@@ -253,6 +263,8 @@ class Daemon:
     def _picture(self, picture: Picture) -> None:
         self._capture.picture(picture)
         self._progress = True
+        if self._model.state is State.BOOTING:
+            self._look_whether_booted(self._devices.now())
         if self._model.has_fault(Port.CAMERA):
             self._devices.camera_on = True  # also when it came back by itself: it is watched again
             self._feed(ev.Recovered(stamp(picture.captured), Port.CAMERA))

@@ -17,11 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import firmware
 from firmware.config import DeviceConfig
-from firmware.errors import UsageError
+from firmware.errors import FormatError, UsageError
 from firmware.evidence import cms
-from firmware.evidence.manifest import Device, PolicyRef
+from firmware.evidence.manifest import Begin, Device, PolicyRef, Video
 from firmware.media.onvif_sei import Vendor
 from firmware.policy.model import Policy
+from firmware.storage.vault import is_serial, recording_id
+from firmware.timebase import format_utc
 from hal.interfaces import Hal, KeyProtection
 
 MANUFACTURER = "Oathcam"
@@ -98,7 +100,7 @@ def open_context(config: DeviceConfig, hal: Hal, policy: Policy, policy_sha256: 
         )
     info = hal.key_store.info()
     simulated = info.protection is KeyProtection.SIMULATED
-    return RecordingContext(
+    context = RecordingContext(
         device=Device(config.serial, config.model, firmware.__version__, firmware_sha256(), hal.backend),
         key_protection=KeyProtection.SIMULATED.value if simulated else info.protection.value,
         policy=PolicyRef(policy.profile, policy.version, policy_sha256),
@@ -114,3 +116,40 @@ def open_context(config: DeviceConfig, hal: Hal, policy: Policy, policy_sha256: 
         pre_event_audio=policy.pre_event.audio,
         vendor=Vendor(firmware.__version__, config.serial, MANUFACTURER),
     )
+    _check_papers(context, policy)
+    return context
+
+
+def _check_papers(context: RecordingContext, policy: Policy) -> None:
+    """Write a begin document that nobody keeps: what it cannot hold must be refused at boot, not at the first press (BWC-POL-01)."""
+    if not is_serial(context.device.serial):
+        raise UsageError(
+            f"no recording can be named after the serial {context.device.serial!r}",
+            remedy="Provision the camera with a serial of at most 40 letters, digits, '-' and '_'.",
+        )
+    key_ids = tuple(recipient.key_id for recipient in context.recipients)
+    if len(set(key_ids)) != len(key_ids):
+        raise UsageError("a recipient's certificate is there twice", remedy="Leave one of them in the recipients' directory.")
+    specimen = Begin(
+        recording=recording_id(context.device.serial, context.boot, 1),
+        device=context.device,
+        key_protection=context.key_protection,
+        policy=context.policy,
+        counter=context.boot,
+        boot=context.boot,
+        boottime_us=0,
+        utc=format_utc(0),
+        trust="unset",
+        cause="button",
+        pre_event_ms=context.pre_event_ms,
+        pre_event_audio=context.pre_event_audio,
+        shortfall=None,
+        video=Video(policy.video.width, policy.video.height, policy.video.fps, "h264"),
+        audio=None,
+        recipients=key_ids,
+        ledger_index=0,
+    )
+    try:
+        specimen.to_bytes()
+    except FormatError as error:
+        raise UsageError(f"this camera could write no recording: {error}", remedy="Provision the camera again.") from None

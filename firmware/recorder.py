@@ -11,6 +11,7 @@ memory only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -37,10 +38,12 @@ from firmware.identity import RecordingContext
 from firmware.media.fmp4 import AudioTrack, Fragmenter, VideoTrack, init_segment
 from firmware.media.gop import Gop
 from firmware.media.signer import StreamSigner
+from firmware.storage import durable
 from firmware.storage import vault as names
 from firmware.storage.ledger_file import Draft, Ledger
 from firmware.storage.vault import Vault
 from firmware.timebase import Timestamp
+from hal.errors import HalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,10 @@ class Recorder:
     def fragments(self) -> int:
         """Fragments promised so far."""
         return len(self._fragments)
+
+    @property
+    def is_muted(self) -> bool:
+        return self._muted_since is not None
 
     def begin(self) -> None:
         """Make ``begin.json``, its signature and its leaf durable: the activation itself is now a fact (BWC-POL-01, -03)."""
@@ -183,10 +190,22 @@ class Recorder:
             signer = copy(self._signer)
             self._commit([signer.finish(final)], at)
             self._finished = True
+        self._set_aside_unpromised(at)
         sealed_notes = self._seal(canonical(notes))
         self._vault.write(self.recording, [(names.NOTES, sealed_notes)])
         manifest = self._manifest(at, cause, Notes(sha256(sealed_notes).hex(), len(sealed_notes)))
         close_recording(self._context, self._vault, self._ledger, manifest, at)
+
+    def _set_aside_unpromised(self, at: Timestamp) -> None:
+        """What a group left behind that the volume refused and that was dropped is not of this recording (W2). What cannot be
+        moved now is moved at the next boot."""
+        closing = {names.NOTES, names.MANIFEST, names.MANIFEST_SIGNATURE}
+        expected = {names.ASSIGNMENT, names.BEGIN, names.BEGIN_SIGNATURE, *closing, *(name + durable.TEMPORARY for name in closing)}
+        expected |= {names.fragment_name(seq) for seq in range(len(self._fragments))}
+        expected |= {names.INIT} if self._init else set()
+        for name in self._vault.files(self.recording).keys() - expected:
+            with suppress(HalError):
+                set_aside(self._vault, self._ledger, self.recording, name, at)
 
     def _commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
         """Signer and fragmenter work on copies, taken over only once everything is durable: a group that the volume refuses
@@ -241,7 +260,10 @@ class Recorder:
     def _manifest(self, at: Timestamp, cause: str, notes: Notes | None) -> Manifest:
         end = End(at.boottime_ns // 1000, at.utc, at.trust.value, cause)
         span = LedgerSpan(self._begin.ledger_index, self._last_leaf)
-        return build_manifest(self._begin, end, self._init, self._fragments, self._marks, self._gaps, notes, span, mutes=tuple(self._mutes))
+        mutes = [*self._mutes]
+        if self._muted_since is not None:  # a split in a mute: the recording that follows goes on with one of its own
+            mutes.append(Mute(self._muted_since, max(self._muted_since, end.boottime_us), "button"))
+        return build_manifest(self._begin, end, self._init, self._fragments, self._marks, self._gaps, notes, span, mutes=tuple(mutes))
 
 
 def init_fields(recording: str, init: SealedObject) -> dict[str, Any]:
@@ -310,6 +332,13 @@ def build_manifest(
         assignment=begin.assignment,
         **more,
     )
+
+
+def set_aside(vault: Vault, ledger: Ledger, recording: str, name: str, at: Timestamp) -> None:
+    """A file that no signed leaf names: never promised, perhaps planted. Kept, sealed, reported (W2)."""
+    digest = sha256(vault.read(recording, name)).hex()
+    kept = vault.set_aside(recording, name)
+    ledger.append([Draft("unattested", at, {"recording": recording, "name": kept, "sealed": digest})])
 
 
 def close_recording(context: RecordingContext, vault: Vault, ledger: Ledger, manifest: Manifest, at: Timestamp) -> None:

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from firmware.custody.entries import Entry
 from firmware.errors import FormatError, IntegrityError, OathcamError
 from firmware.evidence.cms import verify_detached
-from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSpan, Manifest, Mark, Recovered, SealedObject
+from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSpan, Manifest, Mark, Mute, Recovered, SealedObject
 from firmware.evidence.pki import Role, to_der
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
-from firmware.recorder import append_end, build_manifest, close_recording
+from firmware.recorder import append_end, build_manifest, close_recording, set_aside
 from firmware.storage import vault as names
 from firmware.storage.ledger_file import LOG, Draft, Ledger, OpenedLedger
 from firmware.storage.vault import ReleaseWarrant, Vault
@@ -57,13 +57,15 @@ class _Traces:
     fragments: list[Entry] = field(default_factory=list)
     marks: list[Entry] = field(default_factory=list)
     drops: list[Entry] = field(default_factory=list)
+    mutes: list[Entry] = field(default_factory=list)
+    """Both ``mute`` and ``unmute``."""
     end: Entry | None = None
     receipt: Entry | None = None
     released: bool = False
 
     @property
     def last_index(self) -> int:
-        entries = [entry for entry in (self.begin, self.init, *self.fragments, *self.marks, *self.drops) if entry]
+        entries = [entry for entry in (self.begin, self.init, *self.fragments, *self.marks, *self.drops, *self.mutes) if entry]
         return max(entry.n for entry in entries)
 
 
@@ -181,18 +183,12 @@ class Recovery:
         for name in self._vault.files(recording):
             if name not in expected:
                 try:
-                    self._set_aside(recording, name, now)
+                    set_aside(self._vault, self._ledger, recording, name, now)
                 except HalError as error:
                     self._tell_fault(f"cannot set aside {name} of {recording}: {error}", now)
         if not expected:
             with suppress(HalError):
                 self._vault.remove_empty(recording)
-
-    def _set_aside(self, recording: str, name: str, now: Timestamp) -> None:
-        """A file that no signed leaf names: never promised, perhaps planted. Kept, sealed, reported (W2)."""
-        digest = sha256(self._vault.read(recording, name)).hex()
-        kept = self._vault.set_aside(recording, name)
-        self._ledger.append([Draft("unattested", now, {"recording": recording, "name": kept, "sealed": digest})])
 
     def _finished(self, recording: str, trace: _Traces) -> Manifest | None:
         """The recording's manifest, if this camera signed it and it tells what the ledger tells.
@@ -224,9 +220,10 @@ class Recovery:
             return
         fragments = [_record(entry) for entry in trace.fragments]
         cause = "power-loss" if self._previous.how == "power-loss" else "fault"
+        end = _end_of(begin, fragments, trace.fragments, cause)
         manifest = build_manifest(
             begin,
-            _end_of(begin, fragments, trace.fragments, cause),
+            end,
             _init(trace.init),
             fragments,
             [Mark(entry.time.boottime_ns // 1000, entry.time.utc, -1) for entry in trace.marks],
@@ -234,6 +231,7 @@ class Recovery:
             None,
             LedgerSpan(begin.ledger_index, trace.last_index),
             recovered=Recovered(self._context.boot, now.utc),
+            mutes=_mutes(trace.mutes, end.boottime_us),
         )
         close_recording(self._context, self._vault, self._ledger, manifest, now)
 
@@ -267,6 +265,8 @@ def _trace(entries: Sequence[Entry]) -> dict[str, _Traces]:
                 trace.marks.append(entry)
             case "drop":
                 trace.drops.append(entry)
+            case "mute" | "unmute":
+                trace.mutes.append(entry)
             case "end":
                 trace.end = entry
             case "receipt":
@@ -322,6 +322,22 @@ def _init(entry: Entry | None) -> SealedObject | None:
 def _gap(entry: Entry) -> Gap:
     fields = entry.fields
     return Gap(fields["after"], entry.time.boottime_ns // 1000, fields["duration_us"], fields["pictures"], fields["cause"])
+
+
+def _mutes(entries: Sequence[Entry], end_us: int) -> tuple[Mute, ...]:
+    """Intervals without sound; one that was open when the power went lasts to the end."""
+    made: list[Mute] = []
+    since: int | None = None
+    for entry in entries:
+        at = entry.time.boottime_ns // 1000
+        if entry.kind == "mute":
+            since = at if since is None else since
+        elif since is not None:
+            made.append(Mute(since, at, entry.fields["cause"]))
+            since = None
+    if since is not None:
+        made.append(Mute(since, max(since, end_us), entries[-1].fields["cause"]))
+    return tuple(made)
 
 
 def _end_of(begin: Begin, fragments: Sequence[FragmentRecord], entries: Sequence[Entry], cause: str) -> End:

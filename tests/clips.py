@@ -11,6 +11,9 @@ from tempfile import TemporaryDirectory
 import av
 import numpy as np
 
+from hal.canvas import Canvas
+from hal.sim.scene import DrawnStreet
+
 RATE = 48_000
 
 
@@ -35,6 +38,23 @@ def make_clip(path: Path, seconds: float = 4, size: tuple[int, int] = (640, 360)
             at = number * 4 % 512
             grey = np.ascontiguousarray(texture[:, at : at + width].astype(np.uint8))
             container.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")))
+        container.mux(video.encode(None))
+    return path
+
+
+def make_street(path: Path, width: int, height: int, seconds: float = 5, fps: int = 30) -> Path:
+    """The simulator's drawn street as a film, without the strip of figures that the simulator burns in."""
+    spare = height // 9 // 2 * 2
+    canvas, street = Canvas(width, height + spare), DrawnStreet(seed=7)
+    street.aim(canvas, 0)
+    shown = Canvas(width, height)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "crf": "12", "g": str(fps)})
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        for number in range(round(seconds * fps)):
+            street.look(number * 1_000_000_000 // fps, 0, number)
+            shown.paste(canvas.y[:height], canvas.u[: height // 2], canvas.v[: height // 2], 0, 0)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(shown.planes, format="yuv420p")))
         container.mux(video.encode(None))
     return path
 

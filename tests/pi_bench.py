@@ -19,13 +19,24 @@ FAKES = Path(__file__).resolve().parent / "pibench" / "fakes"
 LIBRARIES = ("picamera2", "videodev2", "gpiozero", "serial")
 
 
+def missing() -> list[str]:
+    """Libraries that the bench needs and this environment lacks."""
+    return [name for name in LIBRARIES if find_spec(name) is None]
+
+
 def require() -> None:
     """Skip, with the reason, where picamera2 could not be built; in CI its absence is a failure."""
-    missing = [name for name in LIBRARIES if find_spec(name) is None]
-    if missing and os.environ.get("CI"):
-        pytest.fail(f"the Pi's libraries are missing in CI: {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}; see what .ci/bootstrap said about requirements-source.lock")
+    if lacking := ", ".join(missing()):
+        if os.environ.get("CI"):
+            pytest.fail(f"the Pi's libraries are missing in CI: {lacking}")
+        pytest.skip(f"not installed: {lacking}; see what .ci/bootstrap said about requirements-source.lock")
+
+
+def losses(socket: Path) -> list[tuple[int, str]]:
+    """(boot time of the exposure in ns, whose) of every picture that the fake sensor lost; as ``bench.Hand.lose`` writes it."""
+    log = socket.with_name(socket.name + ".losses")
+    rows = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return [(int(row[0]), row[1]) for row in rows]
 
 
 @contextmanager

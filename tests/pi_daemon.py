@@ -16,8 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from firmware.evidence.manifest import Manifest
 from firmware.evidence.verify import verify_device
 from hal.interfaces import KeyProtection
 from hal.pi.board import BOARDS
+from hal.pi.camera import LOW_RESOLUTION
 from tools.policies import read_profile
 from tools.provision import Agency, CameraOrder, make_camera
 from tools.sources import DirectorySource, load_key, load_roots
@@ -59,10 +60,39 @@ def policy_file(path: Path, *, audio: bool = False, **changes: int) -> Path:
     return path
 
 
+def new_boot_time() -> list[str]:
+    """A command's prefix under which boot time is another one, as after a power loss; empty where the kernel or our rights forbid it."""
+    earlier_s = max(1, int(seconds_now()) - 60)
+    prefix = ["unshare", "--time", "--boottime", str(-earlier_s)]
+    try:
+        done = subprocess.run([*prefix, "cat", "/proc/uptime"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return prefix if float(done.stdout.split()[0]) < seconds_now() - earlier_s / 2 else []
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0].startswith("Z")
+    except OSError:
+        return False
+
+
 class PiDaemon:
     """One provisioned camera; any number of lives of its daemon. Times are seconds of boot time."""
 
-    def __init__(self, directory: Path, agency: Agency, *, film: str = "", board: str = "zero2w", **changes: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        agency: Agency,
+        *,
+        film: str = "",
+        board: str = "zero2w",
+        microphone: str = "",
+        **changes: Any,
+    ) -> None:
+        """``microphone``: an ALSA device, 16 bit and one channel. ``changes``: to the policy, see :func:`policy_file`."""
         pi_bench.require()
         import bench
 
@@ -71,29 +101,33 @@ class PiDaemon:
         (directory / "dev/gpiochip0").touch()
         policy = policy_file(directory / "policy.toml", **changes)
         order = CameraOrder(SERIAL, "bench", "officer 4711", str(policy), "pi", KeyProtection.FILE)
-        lines = {"board": board, "devices": str(directory / "dev")}
-        switches = "gnss = false\ngauge = false\nhint = false\n"
-        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()) + switches
+        lines: dict[str, Any] = {"board": board, "devices": str(directory / "dev"), "gnss": False, "gauge": False, "hint": False}
+        if microphone:
+            lines |= {"microphone": microphone, "microphone_bits": 16, "microphone_channels": 1}
+        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
         self.config = make_camera(directory / "camera", agency, order, lambda: text)
         self.agency = agency
         self.card = self.config.parent / "card"
         self.hand = bench.Remote(directory / "bench")
         self._header = directory / "header"
-        self._film = film
+        self._film, self._board = film, board
+        if film:  # here and now: a camera that starts waits for nothing
+            for size in ((changes.get("width", SMALL["width"]), changes.get("height", SMALL["height"])), LOW_RESOLUTION):
+                bench.Film(film, directory).load(*size)
         self.process: subprocess.Popen[bytes] | None = None
 
     # Lives
 
-    def start(self) -> None:
-        """Returns once the camera is ready, or recording again."""
+    def start(self, prefix: Sequence[str] = ()) -> None:
+        """Returns once the camera is ready, or recording again. ``prefix``: a command that starts the daemon in its own place."""
         before = len(self.entries())
         environment = {**os.environ, "OATHCAM_BENCH": str(self.hand.path), "OATHCAM_HEADER": str(self._header)}
-        environment["PYTHONPATH"] = str(pi_bench.FAKES)
+        environment |= {"OATHCAM_HEADER_BOARD": self._board, "PYTHONPATH": str(pi_bench.FAKES)}
         environment["PYTHONWARNINGS"] = "ignore::DeprecationWarning"  # picamera2 starts its threads in an old way
         if self._film:
             environment["OATHCAM_BENCH_FILM"] = self._film
         log = (self.directory / "oathcamd.log").open("ab")
-        command = [sys.executable, "-P", "-m", "firmware", "run", "--config", str(self.config)]
+        command = [*prefix, sys.executable, "-P", "-m", "firmware", "run", "--config", str(self.config)]
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         self.until("ready", lambda: [one for one in self.entries()[before:] if one.kind in ("ready", "begin", "fault")])
@@ -109,6 +143,27 @@ class PiDaemon:
         assert self.process is not None
         self.process.kill()
         self.process.wait(PATIENCE_S)
+
+    def pull_battery(self) -> None:
+        """Recorder and capture process are gone together. It is a kill: the page cache stays, and so does the board's boot time."""
+        children = self.children()
+        self.kill()
+        for pid in children:
+            with suppress(ProcessLookupError):  # it may have seen the recorder's end first
+                os.kill(pid, signal.SIGKILL)
+
+    def children(self) -> list[int]:
+        """The daemon's own processes: the capture process."""
+        assert self.process is not None
+        found = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for path in found for pid in path.read_text().split()]
+
+    def until_dead(self, pids: Sequence[int]) -> None:
+        """Processes that the daemon left behind are gone."""
+        end = seconds_now() + PATIENCE_S
+        while living := [pid for pid in pids if is_alive(pid)]:
+            assert seconds_now() < end, living
+            self.wait(0.02)
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -135,6 +190,9 @@ class PiDaemon:
 
     def hold(self) -> float:
         return self.press(3.3)
+
+    def dock(self, docked: bool) -> None:
+        self.contact(PINS.dock_contact, docked)
 
     def wait(self, seconds: float) -> None:
         threading.Event().wait(seconds)

@@ -68,6 +68,9 @@ class SoundRig:
 
         end = time.monotonic() + _PATIENCE_S
         while time.monotonic() < end:
+            if not self._socket.exists():
+                time.sleep(0.05)
+                continue
             try:
                 pcm = alsaaudio.PCM(alsaaudio.PCM_CAPTURE, alsaaudio.PCM_NONBLOCK, device=DEVICE, channels=1, rate=48000, periodsize=1024)
             except alsaaudio.ALSAAudioError:

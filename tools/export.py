@@ -25,12 +25,13 @@ from firmware.evidence.findings import Severity
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey, verify_device
+from firmware.evidence.verify_store import with_store
 from firmware.timebase import format_utc
 from tools.c2pa_release import Publisher, load_publisher, sign_release
 from tools.console import errors, output, progress
 from tools.export_log import append_export
 from tools.movie import Movie, check_movie
-from tools.opening import Opened, open_recording, read_manifest
+from tools.opening import Opened, make_movie, read_manifest
 from tools.sources import DirectorySource, find_sources, load_key, load_roots
 
 _REMEDY = "Run `oathcam verify` for all findings; --unverified makes a file that says in its name what it is."
@@ -51,7 +52,7 @@ class Terms:
 
 def export(source: DirectorySource, recording: str, target: Path, terms: Terms) -> Opened:
     """One recording into the directory ``target``. Raises what keeps it from leaving; then no file is left."""
-    manifest = read_manifest(source, recording, [])  # the verifier says who signed it
+    manifest = read_manifest(source, recording, None)  # the verifier says who signed it
     try:
         _refuse_unless_authentic(source, manifest, recording, terms)
         unverified = False
@@ -72,7 +73,7 @@ def export(source: DirectorySource, recording: str, target: Path, terms: Terms) 
         _log(source, manifest, terms, file.name, part.stat().st_size, digest, unverified)
         return digest
 
-    return open_recording(source, manifest, terms.key, file, leave_out=unverified, finish=finish)
+    return make_movie(source, manifest, terms.key, file, leave_out=unverified, finish=finish)
 
 
 def target_of(directory: Path, recording: str, unverified: bool) -> Path:
@@ -88,7 +89,7 @@ def _refuse_unless_authentic(source: DirectorySource, manifest: Manifest, record
         def show(name: str, done: int, total: int) -> None:
             bars.update(task, completed=done, total=total, note=name)
 
-        report = verify_device(source, terms.roots, terms.key, show, only=recording)
+        report = with_store(verify_device(source, terms.roots, terms.key, show, only=recording), source, terms.roots)
     findings = [*report.findings, *report.recordings[0].findings]
     for severity in (Severity.BAD, Severity.MISSING):
         found = [one for one in findings if one.severity is severity]

@@ -56,7 +56,7 @@ def write_movie(
 ) -> Movie:
     """Write ``part``, which must not exist. IntegrityError or UnavailableError for a fragment that is not the manifest's or does not
     open; with ``leave_out`` it is left out and named instead. OSError as the disk gives it."""
-    init = _open_init(source, manifest, key)
+    init = open_init(source, manifest, key)
     tracks = parse_init(init)
     kept: list[FragmentRecord] = []
     references: list[tuple[int, Reference]] = []
@@ -66,7 +66,7 @@ def write_movie(
         file.write(head + bytes(index_bytes(len(manifest.fragments))))
         for record in manifest.fragments:
             try:
-                plain = _open_one(source, f"vault/{manifest.recording}/{fragment_name(record.seq)}", record.plain_sha256, key)
+                plain = open_fragment(source, manifest, record, key)
                 references.append(_reference(parse_fragment(plain, tracks), len(plain)))
             except (FormatError, IntegrityError, UnavailableError) as error:
                 if not leave_out:
@@ -91,10 +91,16 @@ def _duration_ms(manifest: Manifest) -> int:
     return (last.boottime_us + last.duration_us - first.boottime_us + 500) // 1000
 
 
-def _open_init(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> bytes:
+def open_init(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> bytes:
+    """The init segment. UnavailableError when the recording has none, IntegrityError when it is not the manifest's."""
     if manifest.init is None or not manifest.fragments:
         raise UnavailableError(f"{manifest.recording} holds no picture: power was lost before the first fragment")
     return _open_one(source, f"vault/{manifest.recording}/init.mp4.p7m", manifest.init.plain_sha256, key)
+
+
+def open_fragment(source: DirectorySource, manifest: Manifest, record: FragmentRecord, key: OpeningKey) -> bytes:
+    """One fragment's plain bytes, errors as above."""
+    return _open_one(source, f"vault/{manifest.recording}/{fragment_name(record.seq)}", record.plain_sha256, key)
 
 
 def _open_one(source: DirectorySource, name: str, digest: str, key: OpeningKey) -> bytes:

@@ -7,13 +7,11 @@ then it has the ending ``.part``. Whether a recording may be opened is decided b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from cryptography import x509
 
 from firmware.errors import IntegrityError, OathcamError, UsageError
 from firmware.evidence import cms, pki
@@ -22,8 +20,8 @@ from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey
 from firmware.media.fmp4_export import Label
 from tools.console import progress
-from tools.movie import Movie, check_movie, write_movie
-from tools.sources import DirectorySource
+from tools.movie import Movie, check_movie, open_fragment, open_init, write_movie
+from tools.sources import DirectorySource, load_roots
 
 
 class UnwritableError(OathcamError):
@@ -47,15 +45,27 @@ Finish = Callable[[Path, Movie, str], str]
 """Called with the ``.part`` file, what stands in it and its SHA-256, before it gets its name; returns the SHA-256 that it then has."""
 
 
-def read_manifest(source: DirectorySource, recording: str, roots: Sequence[x509.Certificate]) -> Manifest:
-    """The recording's manifest; with ``roots`` only if a camera of that agency signed it."""
+def read_manifest(source: DirectorySource, recording: str, trust: Path | None) -> Manifest:
+    """The recording's manifest; with ``trust`` only if a camera of that agency signed it."""
     data = source.read(f"vault/{recording}/manifest.json")
-    if roots:
-        cms.verify_detached(data, source.read(f"vault/{recording}/manifest.json.p7s"), roots, pki.Role.CAMERA)
+    if trust is not None:
+        cms.verify_detached(data, source.read(f"vault/{recording}/manifest.json.p7s"), load_roots(trust), pki.Role.CAMERA)
     return Manifest.from_bytes(data)
 
 
-def open_recording(
+def opened_parts(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> Iterator[tuple[int, bytes]]:
+    """(fragment number, plain bytes); -1 is the init segment. IntegrityError when bytes are not the ones in the manifest."""
+    yield -1, open_init(source, manifest, key)
+    for record in manifest.fragments:
+        yield record.seq, open_fragment(source, manifest, record, key)
+
+
+def open_recording(source: DirectorySource, recording: str, key: OpeningKey, target: Path, trust: Path | None) -> Manifest:
+    """Write ``target``; returns the manifest. Nothing is left under that name when anything fails."""
+    return make_movie(source, read_manifest(source, recording, trust), key, target).manifest
+
+
+def make_movie(
     source: DirectorySource,
     manifest: Manifest,
     key: OpeningKey,
@@ -64,7 +74,8 @@ def open_recording(
     leave_out: bool = False,
     finish: Finish = lambda part, movie, digest: digest,
 ) -> Opened:
-    """Write ``target`` and read it back. Nothing is left under that name when anything fails, ``finish`` included."""
+    """Write ``target`` and read it back; with ``leave_out`` without the fragments that do not open. Nothing is left under that name
+    when anything fails, ``finish`` included."""
     part = target.with_name(target.name + ".part")
     label = Label(manifest.recording + (" (UNVERIFIED)" if leave_out else ""), _comment(manifest, leave_out))
     with _temporary(part, target), progress() as bars:

@@ -29,6 +29,7 @@ from nacl.signing import SigningKey
 from firmware.errors import UsageError
 from firmware.evidence.pki import Role, to_der
 from firmware.policy.minisign import public_key_text, sign_minisign
+from firmware.storage.vault import is_serial
 from hal.errors import HalError
 from hal.interfaces import KeyProtection
 from hal.key_store import KeyStoreSettings, open_key_store, parse_key_store, settings_table
@@ -171,6 +172,8 @@ def make_camera(directory: Path, agency: Agency, order: CameraOrder, hal_options
     """One provisioned camera; returns its ``oathcamd.toml``. ``hal_options`` gives the lines of its ``[hal.<backend>]``."""
     if (directory / "oathcamd.toml").exists():
         raise UsageError(f"{str(directory)!r} holds a camera", remedy="Choose an empty directory.")
+    if not is_serial(order.serial):
+        raise UsageError(f"no recording can be named after the serial {order.serial!r}", remedy="Use 1 to 40 letters, digits, '-' and '_'.")
     policy, text = read_profile(order.profile)
     for name in ("card", "keys", "link", "run", "trust/recipients"):
         (directory / name).mkdir(parents=True, exist_ok=True)

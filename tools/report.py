@@ -6,7 +6,7 @@ headed as such. Text is escaped by the template engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from firmware.custody.entries import Entry
 from firmware.evidence.findings import Finding, Report, Severity, Verdict, layers_of
 from firmware.evidence.manifest import Manifest
 from firmware.timebase import format_utc, parse_utc
-from tools.timeline import Interval, Timeline, build_timeline
+from tools.timeline import Interval, Moment, Timeline, build_timeline
 
 WIDTH = 1040
 LEFT, RIGHT = 92, 16
+CLOSE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class RecordingPage:
 
 @dataclass(frozen=True, slots=True)
 class ShiftPage:
-    """All that the page shows. ``tampered`` is the report over a copy with one flipped byte."""
+    """All that the page shows. ``tampered`` is the report over a copy with one flipped byte; ``made_of`` says what is real in the
+    run, ``fakes`` what is not."""
 
     title: str
     entries: Sequence[Entry]
@@ -46,6 +48,8 @@ class ShiftPage:
     offload: Mapping[str, Any]
     figures: Sequence[tuple[str, str]]
     source: str
+    made_of: str
+    fakes: str = ""
 
 
 def write_report(path: Path, page: ShiftPage) -> None:
@@ -108,15 +112,15 @@ def draw(timeline: Timeline) -> dict[str, Any]:
 
     moments = sorted(timeline.moments, key=lambda one: one.at_ns)
     placed, row_ends = [], [0.0, 0.0, 0.0, 0.0]
-    for one in moments:
+    for one, label in _merged(moments, x):
         at = x(one.at_ns)
-        width = 9 + 6.2 * len(one.label)
+        width = 9 + 6.2 * len(label)
         flipped = at + width > WIDTH
         start = at - width if flipped else at
         row = next((index for index, end in enumerate(row_ends) if start > end), row_ends.index(min(row_ends)))
         row_ends[row] = start + width
         title = f"{one.label} {format_utc(one.at_ns)[11:21]}"
-        placed.append({"kind": one.kind, "x": at, "row": row, "label": one.label, "title": title, "flipped": flipped})
+        placed.append({"kind": one.kind, "x": at, "row": row, "label": label, "title": title, "flipped": flipped})
     return {
         "width": WIDTH,
         "left": LEFT,
@@ -129,10 +133,20 @@ def draw(timeline: Timeline) -> dict[str, Any]:
     }
 
 
+def _merged(moments: Sequence[Moment], x: Callable[[int], float]) -> Iterator[tuple[Moment, str]]:
+    """Neighbours that say the same, too close to be read one by one, under the first one's mark."""
+    run: list[Moment] = []
+    for one in [*moments, None]:
+        if run and (one is None or one.label != run[0].label or x(one.at_ns) - x(run[0].at_ns) > CLOSE):
+            yield run[0], run[0].label if len(run) == 1 else f"{run[0].label} ×{len(run)}"
+            run = []
+        if one is not None:
+            run.append(one)
+
+
 def _ticks(timeline: Timeline) -> list[int]:
-    step = 30_000_000_000
-    while (timeline.end_ns - timeline.start_ns) / step > 12:
-        step *= 2
+    span_s = (timeline.end_ns - timeline.start_ns) / 1e9
+    step = next((step for step in (5, 10, 30, 60, 300, 900) if span_s / step <= 12), 3600) * 1_000_000_000
     first = -(-timeline.start_ns // step) * step
     return list(range(first, timeline.end_ns, step))
 
@@ -143,14 +157,21 @@ def offset_seconds(manifest: Manifest, boottime_us: int) -> float:
 
 
 def still_moments(manifest: Manifest) -> list[tuple[str, float]]:
-    """What is worth a picture: the first one kept, the press, each mark, the end."""
+    """What is worth a picture: the first one kept, the activation, each mark, the end."""
     if not manifest.fragments:
         return []
-    moments = [("first picture kept", 0.0), ("at the press", offset_seconds(manifest, manifest.begin.boottime_us))]
+    moments = [
+        ("first picture kept", 0.0),
+        (
+            "at the press" if manifest.begin.cause == "button" else f"activation ({manifest.begin.cause})",
+            offset_seconds(manifest, manifest.begin.boottime_us),
+        ),
+    ]
     for mark in manifest.marks:
         moments.append((f"mark {mark.utc[11:21]}", offset_seconds(manifest, mark.boottime_us)))
     last = manifest.fragments[-1]
-    label = "last picture before the power loss" if manifest.recovered is not None else "last picture"
+    ended = {"power-loss": "the power loss", "fault": "the recorder died"}.get(manifest.end.cause, "its end")
+    label = f"last picture before {ended}" if manifest.recovered is not None else "last picture"
     moments.append((label, offset_seconds(manifest, last.boottime_us + last.duration_us)))
     return moments
 

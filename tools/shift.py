@@ -126,10 +126,14 @@ def _phase(script: Script, second: float) -> str:
 
 
 def _sync(config: DeviceConfig, address: tuple[str, int], result: ShiftResult, note: Note, script: Script) -> None:
-    """Start the dock-sync process, as systemd does on the recorder's request, and wait for it."""
     note(script.docked, "offloading to the dock")
+    run_sync(config.path, address, result)
+
+
+def run_sync(config: Path, address: tuple[str, int], result: ShiftResult) -> None:
+    """Start the dock-sync process, as systemd does on the recorder's request, and wait for it."""
     began = time.monotonic()
-    command = [sys.executable, "-P", "-m", "firmware", "sync", "--config", str(config.path)]
+    command = [sys.executable, "-P", "-m", "firmware", "sync", "--config", str(config)]
     command += ["--dock-host", address[0], "--dock-port", str(address[1])]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     result.offload_s += time.monotonic() - began

@@ -9,6 +9,7 @@ from firmware.custody.entries import Entry
 from firmware.evidence.manifest import Manifest
 from firmware.timebase import parse_utc
 
+_BEGUN = {"button": "pressed", "recovery": "goes on", "max-length": "next recording"}
 _STATE_AFTER = {"ready": "ready", "begin": "recording", "dock": "docked", "sleep": "asleep", "shutdown": "off"}
 
 
@@ -90,7 +91,7 @@ def _moments(entries: Sequence[Entry], manifests: dict[str, Manifest]) -> Iterab
         at = entry.time.wall_ns
         match entry.kind:
             case "begin":
-                yield Moment("press", at, "pressed")
+                yield Moment("press", at, _BEGUN.get(entry.fields["cause"], entry.fields["cause"]))
             case "mark":
                 yield Moment("mark", at, "mark")
             case "end" if entry.fields["cause"] in ("power-loss", "fault"):
@@ -100,7 +101,7 @@ def _moments(entries: Sequence[Entry], manifests: dict[str, Manifest]) -> Iterab
             case "end":
                 yield Moment("stop", at, "stopped")
             case "boot" if index > 0:
-                yield Moment("boot", at, "booted")
+                yield Moment("boot", at, "restarted" if entry.fields["previous"] == "crash" else "booted")
             case "dock":
                 yield Moment("dock", at, "docked")
             case "release":

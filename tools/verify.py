@@ -11,6 +11,7 @@ from rich.table import Table
 
 from firmware.evidence.findings import Finding, Report, Severity, Verdict, layers_of
 from firmware.evidence.verify import OpeningKey, verify_device
+from firmware.evidence.verify_store import with_store
 from tools.console import output, progress
 from tools.sources import DirectorySource, find_sources, load_key, load_roots
 
@@ -45,7 +46,7 @@ def verify_sources(
             def show(recording: str, done: int, total: int, task: object = task) -> None:
                 bars.update(task, completed=done, total=total, note=recording)  # type: ignore[arg-type]
 
-            reports.append(verify_device(source, roots, key, show, stamp_roots=stamp_roots))
+            reports.append(with_store(verify_device(source, roots, key, show), source, roots, stamp_roots))
     return reports
 
 

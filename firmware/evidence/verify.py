@@ -22,7 +22,6 @@ from firmware.errors import FormatError, IntegrityError, OathcamError, Unavailab
 from firmware.evidence import cms, pki
 from firmware.evidence.findings import Finding, RecordingReport, Report, Severity
 from firmware.evidence.verify_recording import RecordingCheck
-from firmware.evidence.verify_store import checkpoint_stamps, export_findings, manifest_stamps
 
 LOG = "ledger/log"
 DEVICE_CHAIN = "ledger/device.pem"
@@ -69,12 +68,8 @@ def verify_device(
     key: OpeningKey | None = None,
     progress: Progress | None = None,
     only: str = "",
-    stamp_roots: Sequence[x509.Certificate] = (),
 ) -> Report:
-    """Verify everything of one device, or ``only`` one recording of it. Never raises for what it finds; findings say it.
-
-    ``stamp_roots``: the roots of time-stamp authorities; without them tokens are named and their authority is not checked.
-    """
+    """Verify everything of one device, or ``only`` one recording of it. Never raises for what it finds; findings say it."""
     findings: list[Finding] = []
     state = _ledger(source, roots, findings)
     view = LedgerView(state.entries) if state else None
@@ -82,14 +77,9 @@ def verify_device(
     reports = []
     for recording in recordings:
         check = RecordingCheck(source, recording, roots, key, view.of(recording) if view else None, progress)
-        of_recording, facts = check.run()
-        stamps = manifest_stamps(source, recording, facts, stamp_roots)
-        reports.append(RecordingReport(recording, (*of_recording, *stamps), facts))
-    if state is not None and view is not None:
-        chain = pki.load_certificates_pem(source.read(DEVICE_CHAIN))
-        findings += checkpoint_stamps(source, f"oathcam/{pki.common_name(chain[0])}", pki.public_key(chain[0]), state, stamp_roots)
+        reports.append(RecordingReport(recording, *check.run()))
+    if view is not None:
         findings += _intervals(view)
-    findings += export_findings(source)
     device = _device_of(view, reports)
     return Report(device, tuple(findings), tuple(reports))
 

@@ -7,19 +7,20 @@ and does not hold is named.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware.custody.checkpoint import Checkpoint, LogState
+from firmware.custody.checkpoint import Checkpoint, LogState, read_log
 from firmware.custody.exports import read_exports
 from firmware.custody.merkle import root_of
 from firmware.custody.note import parse_note, verify_note
-from firmware.errors import FormatError, IntegrityError, UnavailableError
-from firmware.evidence import cms_token, timestamp
+from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError
+from firmware.evidence import cms_token, pki, timestamp
 from firmware.evidence import fields as f
-from firmware.evidence.findings import Finding, Severity
+from firmware.evidence.findings import Finding, Report, Severity
 from firmware.evidence.primitives import sha256
 from firmware.timebase import format_utc
 
@@ -31,6 +32,19 @@ STAMPS = "ledger/stamps"
 STAMP_LAYER = "time stamp"
 CLOCK_TOLERANCE_NS = 2_000_000_000
 """A token may be this much older than the camera's own time before it contradicts it."""
+
+
+def with_store(report: Report, source: Source, roots: Sequence[x509.Certificate], stamp_roots: Sequence[x509.Certificate] = ()) -> Report:
+    """The report of :func:`firmware.evidence.verify.verify_device` with what the store added.
+
+    ``roots``: the agency's, as for the report. ``stamp_roots``: those of time-stamp authorities; without them tokens are named and
+    their authority is not checked.
+    """
+    recordings = tuple(
+        replace(one, findings=(*one.findings, *manifest_stamps(source, one.recording, one.facts, stamp_roots))) for one in report.recordings
+    )
+    found = (*checkpoint_stamps(source, roots, stamp_roots), *export_findings(source))
+    return replace(report, findings=(*report.findings, *found), recordings=recordings)
 
 
 def export_findings(source: Source) -> list[Finding]:
@@ -95,24 +109,36 @@ def _order(stamp: timestamp.TimeStamp, recording: str, facts: dict[str, Any]) ->
     return [Finding(severity, STAMP_LAYER, text, recording, "manifest.json.p7s", utc=format_utc(stamp.time_ns))]
 
 
-def checkpoint_stamps(
-    source: Source, origin: str, key: ec.EllipticCurvePublicKey, state: LogState, roots: Sequence[x509.Certificate]
-) -> list[Finding]:
+def checkpoint_stamps(source: Source, roots: Sequence[x509.Certificate], stamp_roots: Sequence[x509.Certificate]) -> list[Finding]:
     """The stamped checkpoints: each is one that the camera signed, of the ledger that lies here, with a token over its bytes."""
+    names = sorted(one for one in source.names(STAMPS) if one.endswith(".tst"))
+    if not names:
+        return []
+    try:
+        origin, key, state = _ledger(source, roots)
+    except OathcamError as error:
+        return [Finding(Severity.UNCHECKED, STAMP_LAYER, f"{len(names)} stamped checkpoints are not compared: {error}", file=STAMPS)]
     found = []
-    names = set(source.names(STAMPS))
-    for name in sorted(one for one in names if one.endswith(".tst")):
+    for name in names:
         file = f"{STAMPS}/{name}"
         try:
             note_bytes = source.read(file.removesuffix(".tst"))
             size = _check_checkpoint(note_bytes, origin, key, state)
-            severity, text, stamp = _judge(source.read(file), sha256(note_bytes), roots)
+            severity, text, stamp = _judge(source.read(file), sha256(note_bytes), stamp_roots)
         except (FormatError, IntegrityError, UnavailableError) as error:
             found.append(Finding(Severity.BAD, STAMP_LAYER, str(error), file=file))
             continue
         utc = format_utc(stamp.time_ns) if stamp else ""
         found.append(Finding(severity, STAMP_LAYER, f"checkpoint of {size} leaves: {text}", file=file, utc=utc))
     return found
+
+
+def _ledger(source: Source, roots: Sequence[x509.Certificate]) -> tuple[str, ec.EllipticCurvePublicKey, LogState]:
+    """The camera's log, its name and key; raises what keeps them from being believed (the ledger's own check has named it)."""
+    chain = pki.load_certificates_pem(source.read("ledger/device.pem"))
+    pki.check_chain(chain, roots, pki.Role.CAMERA, pki.not_before_ns(chain[0]))
+    origin, key = f"oathcam/{pki.common_name(chain[0])}", pki.public_key(chain[0])
+    return origin, key, read_log(source.read("ledger/log"), origin, key)
 
 
 def _check_checkpoint(data: bytes, origin: str, key: ec.EllipticCurvePublicKey, state: LogState) -> int:

@@ -17,6 +17,7 @@ from hal.interfaces import Volume
 VAULT = "vault"
 ASIDE = "unattested"
 _RECORDING_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}\Z")
+_SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\Z")
 
 BEGIN = "begin.json"
 BEGIN_SIGNATURE = "begin.json.p7s"
@@ -30,6 +31,11 @@ MANIFEST_SIGNATURE = "manifest.json.p7s"
 def fragment_name(seq: int) -> str:
     """File name of fragment ``seq`` (0 …): ``000000.m4s.p7m``."""
     return f"{seq:06d}.m4s.p7m"
+
+
+def is_serial(text: str) -> bool:
+    """Whether recordings, the ledger and a store's directories can be named after it, for the life of a device."""
+    return _SERIAL.match(text) is not None
 
 
 def recording_id(serial: str, boot: int, ordinal: int) -> str:

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from hal.errors import HalError
 from hal.instants import reading_at
-from hal.interfaces import ButtonEdge, ButtonName, Buttons, Clock, DockLink, DockSense, Timer
+from hal.interfaces import ButtonEdge, ButtonName, Buttons, Clock, DockLink, DockSense
 from hal.pc.fingers import Fingers
+from hal.pc.looking import Looking
 from hal.pc.terminal import KeyInput
 from hal.posix import request_by_file
 
@@ -35,9 +35,7 @@ class KeyboardDock(DockLink):
         self._lock = threading.Lock()
         self._told = self._is_docked()
         self._subscribers: list[Callable[[DockSense], None]] = []
-        self._timer: Timer | None = None
-        if dock_file is not None:
-            self._look_later()
+        self._looking = Looking(clock, self.look, _LOOK_NS) if dock_file is not None else None
 
     def docked(self) -> bool:
         return self._told
@@ -66,23 +64,11 @@ class KeyboardDock(DockLink):
             each(sense)
 
     def close(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        if self._looking is not None:
+            self._looking.close()
 
     def _is_docked(self) -> bool:
         return self._by_key or (self._dock_file is not None and self._dock_file.exists())
-
-    def _look_later(self) -> None:
-        try:
-            self._timer = self._clock.call_at(self._clock.now().boottime_ns + _LOOK_NS, self._look_again)
-        except HalError:  # the clock was closed: the camera is going down
-            self._timer = None
-
-    def _look_again(self) -> None:
-        self.look()
-        if self._timer is not None:
-            self._look_later()
 
 
 class KeyboardButtons(Buttons):

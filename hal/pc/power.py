@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hal.errors import HalError
-from hal.interfaces import Clock, Power, PowerState, Timer
+from hal.interfaces import Clock, Power, PowerState
+from hal.pc.looking import Looking
 
 CLASS = Path("/sys/class/power_supply")
 _MAINS = PowerState(percent=100, millivolts=4200, charging=False)
@@ -27,9 +27,7 @@ class LaptopPower(Power):
         self._battery = find_battery(directory)
         self._subscribers: list[Callable[[PowerState], None]] = []
         self._told = self.state()
-        self._timer: Timer | None = None
-        if self._battery is not None:
-            self._look_later()
+        self._looking = Looking(clock, self.look, _LOOK_NS) if self._battery is not None else None
 
     def state(self) -> PowerState:
         return _MAINS if self._battery is None else read_battery(self._battery)
@@ -49,20 +47,8 @@ class LaptopPower(Power):
         return "mains" if self._battery is None else f"battery {self._battery.name}"
 
     def close(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-
-    def _look_later(self) -> None:
-        try:
-            self._timer = self._clock.call_at(self._clock.now().boottime_ns + _LOOK_NS, self._look_again)
-        except HalError:  # the clock was closed: the camera is going down
-            self._timer = None
-
-    def _look_again(self) -> None:
-        self.look()
-        if self._timer is not None:
-            self._look_later()
+        if self._looking is not None:
+            self._looking.close()
 
 
 def find_battery(directory: Path) -> Path | None:

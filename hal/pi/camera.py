@@ -26,6 +26,7 @@ from hal.errors import DeviceFault, HalError, HalUnavailable
 from hal.interfaces import Camera, CameraProgress, CameraSink, Clock, LumaPicture, Picture, VideoFormat
 from hal.luma import Stamp, shrink
 from hal.pi.board import SENSORS, Board
+from hal.pi.camera_setup import check_granted
 from hal.pi.encoders import change_bitrate, check_video, make_encoder, make_output
 from hal.pi.guard import bounded, guarded
 from hal.pi.pictures import ParameterSets, PictureQueue
@@ -124,6 +125,7 @@ class PiCamera(Camera):
         if self._configured != wanted:
             # Once per boot in practice: contiguous memory does not survive many changes of mode (picamera2#887, #1102, #1358).
             guarded("camera configuration", lambda: _configure(self._device, video, self._options))
+            guarded("camera configuration", lambda: check_granted(self._device, video))
             self._configured = wanted
         return self._device
 

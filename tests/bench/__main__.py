@@ -4,9 +4,11 @@ All figures are per minute of 1080p30 footage at 8 Mbit/s. Ours, after the encod
 sealing to two recipients, durable writes, ledger with signatures, signed manifest. The peer's, on the same stream in the same run:
 ``ffmpeg -c copy`` into fragmented MP4, piped through ``age -r`` into a file; it neither signs nor hashes nor syncs. Both as whole
 processes, start-up included, in alternating rounds; the median counts. Both read the encoder's elementary stream; a second comparison
-spares ffmpeg the search for pictures in it. Results go into ``bench.json``: name → {value, unit, peer, peer_value, ratio, aim}.
+spares ffmpeg the search for pictures in it. Then what the Pi's back-end costs beside sensor and encoder, at 720p30 and 4 Mbit/s
+(``capture.py``). Results go into ``bench.json``: name → {value, unit, peer, peer_value, ratio, aim}; without an aim it is just told.
 
-Options: ``--rounds N``, ``--minutes N`` of footage a round, ``--profile FILE`` (one run of ours under cProfile, nothing else).
+Options: ``--rounds N``, ``--minutes N`` of footage a round, ``--only capture`` or ``--only evidence``, ``--profile FILE`` (one run of
+ours under cProfile, nothing else).
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import capture
 from footage import FPS, Footage, access_units, footage
 from rich.console import Console
 from rich.table import Table
@@ -129,7 +133,7 @@ class Bench:
         return path
 
 
-def result(value: float, unit: str, peer: str, peer_value: float | None, aim: float, ratio: float | None = None) -> dict[str, Any]:
+def result(value: float, unit: str, peer: str, peer_value: float | None, aim: float | None, ratio: float | None = None) -> dict[str, Any]:
     if peer_value is not None:
         ratio = round(value / peer_value, 3)
         peer_value = round(peer_value, 4)
@@ -140,37 +144,67 @@ def show(results: dict[str, dict[str, Any]]) -> None:
     table = Table("figure", "value", "peer", "ratio", "aim", "reached")
     table.columns[0].no_wrap = True
     for name, row in results.items():
-        reached = (row["value"] if row["ratio"] is None else row["ratio"]) <= row["aim"]
+        reached = "-" if row["aim"] is None else "yes" if (row["value"] if row["ratio"] is None else row["ratio"]) <= row["aim"] else "no"
         peer = "-" if row["peer_value"] is None else f"{row['peer_value']:.3f}"
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        table.add_row(name, f"{row['value']:.3f} {row['unit']}", peer, ratio, f"<= {row['aim']:g}", "yes" if reached else "no")
+        table.add_row(name, f"{row['value']:.3f} {row['unit']}", peer, ratio, "-" if row["aim"] is None else f"<= {row['aim']:g}", reached)
     Console().print(table)
+
+
+@contextmanager
+def made_bench(minutes: int) -> Iterator[Bench]:
+    """On the disk of the checkout, not in memory: a durable write is part of what is measured."""
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as directory:
+        yield Bench(Path(directory), minutes)
+
+
+def evidence(bench: Bench, count: int) -> dict[str, dict[str, Any]]:
+    rounds = [(*bench.ours(), bench.peer(framed=False), bench.peer(framed=True)) for _ in range(count)]
+    cpu_s, memory_mb, peer_s, framed_s = (statistics.median(column) for column in zip(*rounds, strict=True))
+    return {
+        "evidence_path_cpu": result(cpu_s, "CPU s/min", "ffmpeg -c copy | age -r", peer_s, 1.0),
+        "evidence_path_cpu_framed_peer": result(cpu_s, "CPU s/min", "the same, reading MP4", framed_s, 1.0),
+        "peak_memory_over_buffer_mb": result(memory_mb, "MB", "", None, 64.0),
+    }
+
+
+def capture_costs(count: int) -> dict[str, dict[str, Any]]:
+    boundary = [(*capture.through_the_wire(), capture.in_one_process()) for _ in range(count)]
+    there_s, here_s, one_s = (statistics.median(column) for column in zip(*boundary, strict=True))
+    rows = [capture.luma_ms() for _ in range(count)]
+    found = {
+        "boundary_cpu": result(there_s + here_s, "CPU s/min", "the same in one process", one_s, None),
+        "boundary_cpu_capture_process": result(there_s, "CPU s/min", "the same in one process", one_s, None),
+        "boundary_cpu_recorder": result(here_s, "CPU s/min", "the same in one process", one_s, None),
+    }
+    for name, peer in (("shrink", "cv2.resize INTER_AREA"), ("stamp", "cv2.putText")):
+        ours, theirs = (statistics.median(row[name][side] for row in rows) for side in (0, 1))
+        found[f"luma_{name}_cpu"] = result(ours, "ms/picture", peer, theirs, None)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=int, default=5)
+    parser.add_argument("--only", choices=("evidence", "capture"))
     parser.add_argument("--profile", default="", metavar="FILE")
     options = parser.parse_args()
     for program in ("ffmpeg", "ffprobe", "age", "age-keygen"):
         if shutil.which(program) is None:
             sys.exit(f"bench: {program} is missing: run .ci/bootstrap test as root, or install it")
-    # On the disk of the checkout, not in memory: a durable write is part of what is measured.
-    (ROOT / ".cache").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as directory:
-        bench = Bench(Path(directory), options.minutes)
-        if options.profile:
+    if options.profile:
+        with made_bench(options.minutes) as bench:
             bench.ours(options.profile)
-            pstats.Stats(options.profile).sort_stats("tottime").print_stats(25)
-            return
-        rounds = [(*bench.ours(), bench.peer(framed=False), bench.peer(framed=True)) for _ in range(options.rounds)]
-    cpu_s, memory_mb, peer_s, framed_s = (statistics.median(column) for column in zip(*rounds, strict=True))
-    results = {
-        "evidence_path_cpu": result(cpu_s, "CPU s/min", "ffmpeg -c copy | age -r", peer_s, 1.0),
-        "evidence_path_cpu_framed_peer": result(cpu_s, "CPU s/min", "the same, reading MP4", framed_s, 1.0),
-        "peak_memory_over_buffer_mb": result(memory_mb, "MB", "", None, 64.0),
-    }
+        pstats.Stats(options.profile).sort_stats("tottime").print_stats(25)
+        return
+    results = {}
+    if options.only != "capture":
+        with made_bench(options.minutes) as bench:
+            results |= evidence(bench, options.rounds)
+    if options.only != "evidence":
+        results |= capture_costs(options.rounds)
     (ROOT / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
     show(results)
 

@@ -25,6 +25,7 @@ from hal.interfaces import (
     ButtonName,
     Buttons,
     Camera,
+    CameraProgress,
     CameraSink,
     Clock,
     ClockReading,
@@ -39,6 +40,7 @@ from hal.interfaces import (
     Indicators,
     Lamp,
     LampName,
+    LumaPicture,
     Microphone,
     Picture,
     Positioning,
@@ -110,6 +112,15 @@ class FileCamera(Camera, Inbox):
 
     def stop(self) -> None:
         self._sink = None
+
+    def restart_encoder(self) -> None:
+        raise AssertionError("the encoder never stalls")
+
+    def progress(self) -> CameraProgress:
+        return CameraProgress(False, self._clock.ns, self._clock.ns)
+
+    def low_resolution(self) -> LumaPicture | None:
+        return None
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         pass

@@ -7,6 +7,7 @@ in hardware-notes.md). Both encoders where both can be hit. What the officer fee
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -182,9 +183,19 @@ def test_a_slow_codec_loses_pictures_at_the_sensor_and_nowhere_else(hardware: Be
     hardware.hand.codec_latency_s = 0
     hardware.camera.stop()
     assert hardware.hand.lost > 0
+    assert "codec" in hardware.hand.losses  # what a soak must not hold against the recorder
+    assert "product" not in hardware.hand.losses
     assert min(steps(heard.pictures)) == 1
     assert max(steps(heard.pictures)) >= 2
     assert heard.faults == []
+
+
+def test_the_bench_tells_whose_a_lost_picture_is(hardware: Bench) -> None:
+    hardware.start()
+    with hardware.camera._device.lock:  # as a callback of ours that takes too long
+        hardware.until(lambda: hardware.hand.lost > 3)
+    assert "codec" not in hardware.hand.losses
+    assert "product" in hardware.hand.losses
 
 
 def test_a_sensor_that_stops_is_told_by_its_progress_and_comes_back(bench: Bench) -> None:
@@ -235,6 +246,25 @@ def test_what_the_encoder_cannot_do_is_refused_before_it_is_tried(hardware: Benc
     for video in (VideoFormat(width=2048, height=1080), VideoFormat(width=1920, height=1080, fps=60)):
         with pytest.raises(HalError):
             hardware.camera.start(video, Heard())
+
+
+def test_what_the_sensor_would_do_otherwise_is_refused(bench: Bench) -> None:
+    """libcamera adjusts, picamera2 records that: seen on real libcamera's virtual sensor. Evidence must not differ from its policy."""
+    bench.hand.only_size = (640, 360)
+    with pytest.raises(HalError, match="delivers 640x360 instead of 320x180"):
+        bench.camera.start(VIDEO, Heard())
+    bench.hand.only_size = None
+    bench.hand.least_duration_us = 40_000
+    with pytest.raises(HalError, match="to 25 pictures a second in this mode, not 30"):
+        bench.camera.start(VIDEO, Heard())
+    bench.hand.least_duration_us = 0
+    bench.comes_back()
+
+
+def test_the_stamps_library_is_there_before_the_camera_runs() -> None:
+    """Its import takes longer than the sensor's buffers last on a small board; the first picture must not wait for it."""
+    code = "import sys, hal.luma; assert 'cv2' not in sys.modules; hal.luma.Stamp(720); assert 'cv2' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_opening_and_closing_leaves_nothing_behind(bench: Bench) -> None:

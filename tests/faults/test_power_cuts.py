@@ -249,6 +249,41 @@ def test_a_full_card_closes_the_recording_and_overwrites_nothing(make_bench: Cal
     assert bench.verify().verdict is Verdict.AUTHENTIC
 
 
+def test_a_mute_is_told_by_the_boot_that_closes_the_recording(make_bench: Callable) -> None:
+    """BWC-POL-17, BWC-POL-28: ended and open mutes stand in the manifest that a power cut prevented."""
+    bench = make_bench(pre_event=1, changes={'mode = "off"': 'mode = "toggle"'})
+    bench.world.double_press(bench.at(3))
+    for second in (5, 7, 9):
+        bench.world.press(ButtonName.FUNCTION, bench.at(second))
+    bench.world.cut_power(bench.at(12.5))
+    bench.run_into_cut()
+    bench.run(20)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    assert manifest.end.cause == "power-loss"
+    kinds = [one for one in bench.entries() if one.kind in ("mute", "unmute")]
+    at = [one.time.boottime_ns // 1000 for one in kinds]
+    assert [(one.from_us, one.to_us) for one in manifest.mutes] == [(at[0], at[1]), (at[2], manifest.end.boottime_us)]
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_what_a_full_card_left_of_a_group_is_not_in_the_recording(make_bench: Callable) -> None:
+    """BWC-POL-23, W2: files of GOPs that were dropped are set aside at the close; before, they made the recording look planted."""
+    counted = 0
+    for operation in (26, 30, 32, 34, 36):
+        bench = make_bench(pre_event=3)
+        bench.world.at(bench.at(9), lambda number=operation, card=bench.world.card: card.fail_at(number, CardFault.FULL))
+        bench.world.double_press(bench.at(9))
+        bench.world.press(RECORD, bench.at(9.5), hold_ms=3300)
+        bench.run(18)
+        (recording,) = bench.recordings()
+        assert bench.manifest(recording).end.cause == "storage-full"
+        assert len(bench.manifest(recording).gaps) == 1
+        assert bench.verify().verdict is Verdict.AUTHENTIC, operation
+        counted += bench.kinds().count("unattested")
+    assert counted > 0
+
+
 def test_one_write_error_loses_nothing(make_bench: Callable) -> None:
     """BWC-POL-28: what the card refuses once waits in memory and is written the second time."""
     bench = make_bench(pre_event=1)

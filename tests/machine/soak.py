@@ -1,8 +1,10 @@
 """A long recording in real time: does the recorder keep up, and does it grow? ``make soak``, ``MINUTES=60`` for an hour.
 
 Runs the daemon as its own process on a back-end that is named in the result, presses record, and reads once a second what the
-kernel says of the process and what the ledger says of the recording. Writes ``soak.json`` and ``soak.html`` (plots), and ends with
-exit code 1 when a picture was lost without an account, the evidence is not authentic, or memory or descriptors grew.
+kernel says of its processes and what the ledger says of the recording. Then counts, in the opened evidence, the pictures that the
+sensor's times show to be missing; where the sensor is a fake of this machine it says which of them it never gave because the machine
+was late, and only the others are the recorder's. Writes ``soak.json`` and ``soak.html`` (plots), and ends with exit code 1 when a
+picture was lost by the recorder or without an account, the evidence is not authentic, or memory or descriptors grew.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from soak_backends import BACKENDS, Backend, choose
 from soak_page import write_page
+from soak_pictures import account
+from soak_samples import LedgerTail, Sample, Sampler
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -37,81 +41,6 @@ SETTLED_S = 90
 """By then the pre-event buffer was written out, and every library that is loaded late is loaded."""
 GROWTH_BYTES = 24 << 20
 """What an allocator may still take after that without being called a leak."""
-TICKS = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One second. ``lag_ms``: from the last picture of a fragment to its promise, the worst of this second; -1 when there was none."""
-
-    at_s: float
-    rss_bytes: int
-    descriptors: int
-    threads: int
-    cpu_percent: float
-    pictures: int
-    lag_ms: float
-
-
-class LedgerTail:
-    """Leaves as they are written."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._offset = 0
-        self.pictures = 0
-        self.first_us = self.last_us = 0
-        self.gaps: list[Mapping[str, Any]] = []
-        self.faults: list[Mapping[str, Any]] = []
-        self.lags_ms: list[float] = []
-        """Of the fragments that ended after the press: those before it waited in the pre-event buffer."""
-        self._pressed_us = 0
-
-    def read(self) -> float:
-        """Take what is new; the worst lag in it."""
-        worst = -1.0
-        if not self._log.exists():
-            return worst
-        with self._log.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.splitlines():
-            if line.startswith(b"{"):
-                worst = max(worst, self._take(json.loads(line)))
-        return worst
-
-    def _take(self, leaf: Mapping[str, Any]) -> float:
-        match leaf.get("type"):
-            case "gap" if leaf["cause"] != "boot":
-                self.gaps.append(leaf)
-            case "fault":
-                self.faults.append(leaf)
-            case "begin":
-                self._pressed_us = self._pressed_us or leaf["boottime_us"]
-            case "fragment":
-                end_us = leaf["start_us"] + leaf["duration_us"]
-                self.first_us = self.first_us or leaf["start_us"]
-                self.last_us = end_us
-                self.pictures += leaf["pictures"]
-                lag_ms = (leaf["boottime_us"] - end_us) / 1000
-                if end_us > self._pressed_us:
-                    self.lags_ms.append(lag_ms)
-                    return lag_ms
-        return -1.0
-
-
-def sample(pid: int, tail: LedgerTail, began: float, before: tuple[float, int]) -> tuple[Sample, tuple[float, int]]:
-    process = Path("/proc") / str(pid)
-    fields = (process / "stat").read_text().rpartition(")")[2].split()
-    now, ticks = time.monotonic(), int(fields[11]) + int(fields[12])
-    cpu = 100 * (ticks - before[1]) / TICKS / max(now - before[0], 1e-3)
-    lag = tail.read()
-    descriptors = len(os.listdir(process / "fd"))
-    one = Sample(round(now - began, 2), int(fields[21]) * PAGE, descriptors, int(fields[17]), round(cpu, 1), tail.pictures, round(lag, 1))
-    return one, (now, ticks)
 
 
 def provision(directory: Path, backend: Backend) -> tuple[Path, Path]:
@@ -129,50 +58,54 @@ def run(backend: Backend, minutes: float, directory: Path) -> dict[str, Any]:
     )
     tail = LedgerTail(config.parent / "card/ledger/log")
     samples: list[Sample] = []
-    began = time.monotonic()
-    mark = (began, 0)
+    sampler = Sampler(process.pid, tail)
+    began = sampler.began
     backend.press_record(process)
     while time.monotonic() - began < minutes * 60 and process.poll() is None:
         time.sleep(max(0.0, began + len(samples) + 1 - time.monotonic()))
-        one, mark = sample(process.pid, tail, began, mark)
-        samples.append(one)
+        samples.append(sampler.sample())
     process.send_signal(signal.SIGTERM)
     code = process.wait(60)
     tail.read()
     key = load_key(agency / "agency.key", None)
-    report = verify_device(DirectorySource(config.parent / "card"), load_roots(agency / "root.crt"), key)
-    return summary(backend, minutes, samples, tail, code, report.verdict, (directory / "oathcamd.log").read_text(errors="replace"))
-
-
-def summary(
-    backend: Backend, minutes: float, samples: list[Sample], tail: LedgerTail, code: int, verdict: Verdict, log: str
-) -> dict[str, Any]:
-    lags = sorted(tail.lags_ms) or [0.0]
-    settled = [one for one in samples if one.at_s >= min(SETTLED_S, minutes * 30)]
-    seconds = (tail.last_us - tail.first_us) / 1e6
+    assert key is not None
+    source = DirectorySource(config.parent / "card")
     return {
         "backend": backend.title,
         "machine": machine_name(),
         "minutes": minutes,
         "exit_code": code,
-        "verdict": verdict.value,
-        "recorded_s": round(seconds, 1),
-        "pictures": tail.pictures,
-        "pictures_lost": max(0, round(seconds * backend.fps) - tail.pictures),
-        "gaps": len(tail.gaps),
-        "faults": [leaf["reason"] for leaf in tail.faults],
-        "rss_settled_bytes": settled[0].rss_bytes if settled else 0,
-        "rss_end_bytes": settled[-1].rss_bytes if settled else 0,
-        "rss_most_bytes": max((one.rss_bytes for one in samples), default=0),
-        "descriptors_settled": settled[0].descriptors if settled else 0,
-        "descriptors_end": settled[-1].descriptors if settled else 0,
-        "cpu_percent_mean": round(sum(one.cpu_percent for one in settled) / max(1, len(settled)), 1),
-        "promise_lag_ms": {
-            name: round(lags[int(share * (len(lags) - 1))], 1) for name, share in (("median", 0.5), ("p99", 0.99), ("worst", 1))
-        },
-        "log_tail": log.splitlines()[-5:],
+        "verdict": verify_device(source, load_roots(agency / "root.crt"), key).verdict.value,
+        **account(tail, source, key, backend.fps, backend.losses()),
+        **processes(samples, minutes),
+        "promise_lag_ms": spread(tail.lags_ms),
+        "log_tail": (directory / "oathcamd.log").read_text(errors="replace").splitlines()[-5:],
         "samples": [asdict(one) for one in samples],
     }
+
+
+def processes(samples: Sequence[Sample], minutes: float) -> dict[str, Any]:
+    """Memory, descriptors and threads once settled, at the end, at most; mean processor time since settled. ``capture_…``: the capture
+    process."""
+    nothing = [Sample(0, 0, 0, 0, 0, 0, -1)]
+    samples = samples or nothing
+    settled = [one for one in samples if one.at_s >= min(SETTLED_S, minutes * 30)] or nothing
+    found: dict[str, Any] = {}
+    for prefix in ("", "capture_"):
+        for what, unit in (("rss", "_bytes"), ("descriptors", ""), ("threads", "")):
+            field = f"{prefix}{what}{unit}"
+            most = max(getattr(one, field) for one in samples)
+            for when, value in (("settled", getattr(settled[0], field)), ("end", getattr(settled[-1], field)), ("most", most)):
+                found[f"{prefix}{what}_{when}{unit}"] = value
+    for prefix in ("", "capture_", "both_"):
+        values = [getattr(one, f"{prefix}cpu_percent") for one in settled]
+        found[f"{prefix}cpu_percent_mean"] = round(sum(values) / len(values), 1)
+    return found
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(values) or [0.0]
+    return {name: round(ordered[int(share * (len(ordered) - 1))], 1) for name, share in (("median", 0.5), ("p99", 0.99), ("worst", 1))}
 
 
 def machine_name() -> str:
@@ -187,14 +120,17 @@ def failures(result: Mapping[str, Any]) -> list[str]:
         found.append(f"the recorder ended with {result['exit_code']}: {result['log_tail']}")
     if result["verdict"] != Verdict.AUTHENTIC.value:
         found.append(f"the evidence is {result['verdict']}")
-    if result["pictures_lost"] and not result["gaps"]:
-        found.append(f"{result['pictures_lost']} pictures are missing and no gap says so")
+    if result["pictures_lost_recorder"]:
+        found.append(f"the recorder lost {result['pictures_lost_recorder']} pictures")
+    if result["pictures_lost_unaccounted"]:
+        found.append(f"{result['pictures_lost_unaccounted']} pictures are missing and the ledger does not say so")
     if result["recorded_s"] < result["minutes"] * 60 * 0.9:
         found.append(f"only {result['recorded_s']} s were recorded")
-    if result["rss_end_bytes"] - result["rss_settled_bytes"] > GROWTH_BYTES:
-        found.append(f"memory grew from {result['rss_settled_bytes']} to {result['rss_end_bytes']} bytes")
-    if result["descriptors_end"] > result["descriptors_settled"] + 2:
-        found.append(f"descriptors grew from {result['descriptors_settled']} to {result['descriptors_end']}")
+    for prefix in ("", "capture_"):
+        for what, spare in (("rss_{}_bytes", GROWTH_BYTES), ("descriptors_{}", 2), ("threads_{}", 2)):
+            settled, end = (result[prefix + what.format(when)] for when in ("settled", "end"))
+            if end > settled + spare:
+                found.append(f"{prefix}{what.partition('_')[0]} grew from {settled} to {end}")
     return found
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from subprocess import Popen
@@ -13,9 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "tests"))
 
+import pi_bench  # noqa: E402
 from clips import make_clip  # noqa: E402
 
 from hal.interfaces import KeyProtection  # noqa: E402
+from hal.pi.board import BOARDS  # noqa: E402
+from tools.policies import read_profile  # noqa: E402
 
 
 class Backend(ABC):
@@ -45,9 +51,67 @@ class Backend(ABC):
     def press_record(self, process: Popen[bytes]) -> None:
         """Press twice, once the recorder runs; returns at once."""
 
-    @staticmethod
-    def available() -> bool:
+    def losses(self) -> list[tuple[int, str]]:
+        """(boot time in ns, whose) of the pictures that no sensor gave: how much of it is this machine's fault and not the recorder's."""
+        return []
+
+    @classmethod
+    def available(cls) -> bool:
         return True
+
+
+class PiBench(Backend):
+    """``hal.pi`` as a camera runs it, capture process and all; the sensor, the codec and the header are the bench's fakes. Without sound:
+    the fakes have no card."""
+
+    name = "pi"
+    title = "hal.pi on the bench: real picamera2 in a capture process, V4L2 encoder; libcamera, /dev/video11 (libx264), lgpio are fakes"
+    board = "zero2w"
+    after_s = 5.0
+
+    def profile(self, directory: Path) -> str:
+        self._bench, self._header = directory / "bench", directory / "header"
+        self._devices = directory / "dev"
+        self._devices.mkdir()
+        (self._devices / "gpiochip0").touch()
+        policy = directory / "policy.toml"
+        _, text = read_profile("default")
+        assert "[audio]\nenabled = true" in text
+        policy.write_text(text.replace("[audio]\nenabled = true", "[audio]\nenabled = false"), encoding="utf-8")
+        return str(policy)
+
+    def options(self) -> str:
+        lines = {"board": self.board, "devices": str(self._devices)}
+        return "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()) + "gnss = false\ngauge = false\nhint = false\n"
+
+    def environment(self) -> dict[str, str]:
+        bench = {"OATHCAM_BENCH": str(self._bench), "OATHCAM_HEADER": str(self._header), "OATHCAM_HEADER_BOARD": self.board}
+        return {**os.environ, **bench, "PYTHONPATH": f"{pi_bench.FAKES}:{ROOT}", "PYTHONWARNINGS": "ignore::DeprecationWarning"}
+
+    def press_record(self, process: Popen[bytes]) -> None:
+        threading.Thread(target=self._press_twice, daemon=True).start()
+
+    def _press_twice(self) -> None:
+        while not self._header.exists():
+            time.sleep(0.1)
+        time.sleep(self.after_s)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hand:
+            for closed in (True, False, True, False):
+                order = {"gpio": BOARDS[self.board].build.pins.record_button, "closed": closed}
+                hand.sendto(json.dumps(order).encode(), str(self._header))
+                time.sleep(0.1)
+
+    def losses(self) -> list[tuple[int, str]]:
+        return pi_bench.losses(self._bench)
+
+    @classmethod
+    def available(cls) -> bool:
+        return not pi_bench.missing()
+
+
+class PiBenchLibav(PiBench):
+    title = "hal.pi on the bench as a Raspberry Pi 5: real picamera2 in a capture process, libx264 encoder; libcamera, lgpio are fakes"
+    board = "5"
 
 
 class Simulator(Backend):
@@ -90,7 +154,7 @@ def _type(process: Popen[bytes], keys: bytes) -> None:
     process.stdin.flush()
 
 
-BACKENDS: dict[str, type[Backend]] = {"pc": Laptop, "sim": Simulator}
+BACKENDS: dict[str, type[Backend]] = {"pi": PiBench, "pi-libav": PiBenchLibav, "pc": Laptop, "sim": Simulator}
 """Nearest to the Pi first."""
 
 

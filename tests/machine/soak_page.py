@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,27 @@ STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 960px; padding: 0 1rem; color: #1b1f24; background: #fff }
 h1 { font-size: 1.3rem } h2 { font-size: 1rem; margin: 1.6rem 0 .3rem }
 table { border-collapse: collapse } td { padding: .15rem 1rem .15rem 0; vertical-align: top }
-svg { width: 100%; height: auto } polyline { fill: none; stroke: #0b6bcb; stroke-width: 1.2 }
+svg { width: 100%; height: auto } polyline { fill: none; stroke-width: 1.2 }
 line { stroke: #d0d7de } text { font-size: 11px; fill: #57606a }
+.key { font-size: .85rem; margin: 0 0 0 70px } .key span { margin-right: 1.2rem }
 """
 
 
-def plot(title: str, unit: str, points: Sequence[tuple[float, float]]) -> str:
-    """One line over time, from 0 up."""
-    most = max((y for _, y in points), default=0) * 1.05 or 1
-    last = max((x for x, _ in points), default=0) or 1
-    line = " ".join(f"{LEFT + WIDTH * x / last:.1f},{TOP + HEIGHT * (1 - y / most):.1f}" for x, y in points)
+COLOURS = ("#0b6bcb", "#bf5b04", "#57606a")
+Line = Sequence[tuple[float, float]]
+
+
+def plot(title: str, unit: str, lines: Mapping[str, Line]) -> str:
+    """Lines over time, from 0 up, by name; those without a point are left out."""
+    lines = {name: points for name, points in lines.items() if any(y for _, y in points)}
+    most = max((y for points in lines.values() for _, y in points), default=0) * 1.05 or 1
+    last = max((x for points in lines.values() for x, _ in points), default=0) or 1
+    drawn = key = ""
+    for colour, (name, points) in zip(COLOURS, lines.items(), strict=False):
+        places = " ".join(f"{LEFT + WIDTH * x / last:.1f},{TOP + HEIGHT * (1 - y / most):.1f}" for x, y in points)
+        drawn += f'<polyline stroke="{colour}" points="{places}"/>'
+        key += f'<span style="color:{colour}">{html.escape(name)}</span>'
+    key = f'<p class="key">{key}</p>\n' if len(lines) > 1 else ""
     marks = "".join(
         f'<line x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y:.0f}" y2="{y:.0f}"/>'
         f'<text x="{LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{value:.4g}</text>'
@@ -34,22 +45,26 @@ def plot(title: str, unit: str, points: Sequence[tuple[float, float]]) -> str:
         for share in (0, 0.25, 0.5, 0.75, 1)
     )
     size = f"0 0 {LEFT + WIDTH + 40} {TOP + HEIGHT + 24}"
-    picture = f'<svg viewBox="{size}" role="img" aria-label="{title}">{marks}{times}<polyline points="{line}"/></svg>'
-    return f"<h2>{title} ({unit})</h2>\n{picture}\n"
+    picture = f'<svg viewBox="{size}" role="img" aria-label="{title}">{marks}{times}{drawn}</svg>'
+    return f"<h2>{title} ({unit})</h2>\n{key}{picture}\n"
 
 
 def write_page(path: Path, result: Mapping[str, Any]) -> None:
     samples = result["samples"]
 
-    def series(value: Callable[[Mapping[str, Any]], float]) -> list[tuple[float, float]]:
-        return [(one["at_s"], value(one)) for one in samples if value(one) >= 0]
+    def series(field: str, unit: float = 1) -> list[tuple[float, float]]:
+        return [(one["at_s"], one[field] / unit) for one in samples if one[field] >= 0]
+
+    def both(field: str, unit: float = 1) -> dict[str, Line]:
+        return {"recorder": series(field, unit), "capture process": series(f"capture_{field}", unit)}
 
     plots = (
-        plot("Resident memory", "MiB", series(lambda one: one["rss_bytes"] / (1 << 20))),
-        plot("File descriptors", "count", series(lambda one: one["descriptors"])),
-        plot("Promise lag: last picture of a fragment to its durable leaf, worst of each second", "ms", series(lambda one: one["lag_ms"])),
-        plot("Processor", "percent of one", series(lambda one: one["cpu_percent"])),
-        plot("Pictures promised", "count", series(lambda one: one["pictures"])),
+        plot("Resident memory", "MiB", both("rss_bytes", 1 << 20)),
+        plot("File descriptors", "count", both("descriptors")),
+        plot("Threads", "count", both("threads")),
+        plot("Promise lag: last picture of a fragment to its durable leaf, worst of each second", "ms", {"lag": series("lag_ms")}),
+        plot("Processor", "percent of one", both("cpu_percent") | {"together": series("both_cpu_percent")}),
+        plot("Pictures promised", "count", {"pictures": series("pictures")}),
     )
     rows = "".join(
         f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td>{html.escape(str(value))}</td></tr>"

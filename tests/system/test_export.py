@@ -20,6 +20,7 @@ from firmware.errors import IntegrityError
 from firmware.evidence.findings import Severity, Verdict
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import verify_device
+from firmware.evidence.verify_store import with_store
 from firmware.media.boxes import walk
 from firmware.media.fmp4_export import Label
 from firmware.media.time_sei import UUID
@@ -292,7 +293,8 @@ def test_a_picture_with_another_time_is_not_released(written):
 
 
 def report(store: Path, agency):
-    return verify_device(DirectorySource(store), load_roots(agency.directory / "root.crt"), load_key(agency.directory / "agency.key", None))
+    source, trusted = DirectorySource(store), load_roots(agency.directory / "root.crt")
+    return with_store(verify_device(source, trusted, load_key(agency.directory / "agency.key", None)), source, trusted)
 
 
 def test_every_export_stands_in_the_stores_log(store, keys, agency, tmp_path):

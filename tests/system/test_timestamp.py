@@ -22,6 +22,7 @@ from firmware.evidence import cms, cms_token, pki, timestamp
 from firmware.evidence.findings import Report, Severity, Verdict
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import verify_device
+from firmware.evidence.verify_store import with_store
 from hal.interfaces import ButtonName
 from hal.sim.world import World
 from tools.sources import DirectorySource, load_key, load_roots
@@ -171,7 +172,8 @@ def store(card, tmp_path) -> Path:
 def verify(agency) -> Callable[..., Report]:
     def run(store: Path, roots: list) -> Report:
         key = load_key(agency.directory / "agency.key", None)
-        return verify_device(DirectorySource(store), load_roots(agency.directory / "root.crt"), key, stamp_roots=roots)
+        source, trusted = DirectorySource(store), load_roots(agency.directory / "root.crt")
+        return with_store(verify_device(source, trusted, key), source, trusted, roots)
 
     return run
 

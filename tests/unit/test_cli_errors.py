@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from clips import a_clip
 
 from tools.provision import CameraOrder, make_agency, make_camera
 
@@ -48,6 +49,18 @@ def test_a_source_that_is_not_there(tmp_path: Path) -> None:
     code, text = run([*OATHCAM, "demo", "--source", "absent.mp4"], tmp_path)
     assert code == 2
     assert "absent.mp4" in text
+
+
+def test_a_source_in_the_directory_that_is_to_be_replaced_is_not_thrown_away(tmp_path: Path) -> None:
+    """A recording of the demo before is the film that lies nearest."""
+    demo = tmp_path / "demo"
+    demo.mkdir()
+    (demo / ".oathcam-demo").touch()
+    shutil.copy(a_clip(), demo / "opened.mp4")
+    code, text = run([*OATHCAM, "demo", "--source", "demo/opened.mp4"], tmp_path)
+    assert code == 2
+    assert "'demo/opened.mp4' lies in 'demo', which is to be replaced Copy it" in text
+    assert (demo / "opened.mp4").exists()
 
 
 def test_a_directory_that_the_demo_did_not_make_is_left_alone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from camerabench import picture_times
 
 from firmware.boot import boot as boot_firmware
 from firmware.evidence.cms import open_sealed
+from firmware.evidence.findings import Verdict
 from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.timebase import parse_utc
 from hal.errors import DeviceFault
@@ -47,6 +48,25 @@ def test_recording_holds_the_buffer_and_everything_after_the_press(make_bench: C
     assert -1 <= end_us - (last.boottime_us + last.duration_us) < 34_000
     assert manifest.end.cause == "button"
     assert manifest.gaps == ()
+
+
+def test_pictures_lost_before_the_press_are_told_as_those_after_it(make_bench: Callable) -> None:
+    """BWC-POL-05, BWC-POL-09: a hole in what the buffer handed over is a gap of the recording; one that the buffer had let go is none."""
+    bench = make_bench(pre_event=4)
+    for second in (2.5, 7.5, 9.8):
+        bench.world.at(bench.at(second), lambda until=second + 0.2: bench.world.camera.stall_until(bench.at(until)))
+    bench.world.double_press(bench.at(10))
+    hold(bench, 12)
+    bench.run(18)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    steps = [round((after - before) * 30) for before, after in pairwise(picture_times(bench, recording))]
+    assert [(gap.cause, gap.pictures_lost) for gap in manifest.gaps] == [("camera", step - 1) for step in steps if step != 1]
+    assert len(manifest.gaps) == 2
+    for gap in manifest.gaps:
+        holed = manifest.fragments[gap.after_fragment + 1]
+        assert holed.boottime_us <= gap.boottime_us < holed.boottime_us + holed.duration_us
+    assert bench.verify().verdict is Verdict.AUTHENTIC
 
 
 def test_short_buffer_is_written_with_its_cause(make_bench: Callable) -> None:
@@ -187,6 +207,24 @@ def test_a_long_recording_is_split_without_losing_a_picture(make_bench: Callable
     assert later.begin.cause == "max-length"
     last = earlier.fragments[-1]
     assert abs(last.boottime_us + last.duration_us - later.fragments[0].boottime_us) <= 1
+    assert bench.verify().verdict.value == "authentic"
+
+
+def test_a_mute_goes_on_through_a_split(make_bench: Callable) -> None:
+    """BWC-POL-17: no manifest says that there was sound where the wearer had muted it."""
+    changes = {"max_seconds = 14400": "max_seconds = 60", 'mode = "off"': 'mode = "toggle"'}
+    bench = make_bench(pre_event=1, changes=changes)
+    bench.world.double_press(bench.at(3))
+    bench.world.press(ButtonName.FUNCTION, bench.at(50))
+    bench.world.press(ButtonName.FUNCTION, bench.at(67))
+    hold(bench, 70)
+    bench.run(76)
+    first, second = (bench.manifest(one) for one in bench.recordings())
+    pressed, _, again = [one.time.boottime_ns // 1000 for one in bench.entries() if one.kind in ("mute", "unmute")]
+    assert [(one.from_us, one.to_us) for one in first.mutes] == [(pressed, first.end.boottime_us)]
+    assert [(one.from_us, one.to_us) for one in second.mutes] == [(second.begin.boottime_us, again)]
+    told = [one.kind for one in bench.entries() if one.kind in ("begin", "mute", "unmute", "end")]
+    assert told == ["begin", "mute", "end", "begin", "mute", "unmute", "end"]
     assert bench.verify().verdict.value == "authentic"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,13 @@ def test_drawing_stays_on_the_page(bench) -> None:
         assert one["row"] in range(4)
 
 
+def test_neighbours_that_say_the_same_are_written_once(bench) -> None:
+    line = build_timeline(bench.entries(), [bench.manifest(one) for one in bench.recordings()])
+    start, mark = line.start_ns, next(one for one in line.moments if one.kind == "mark")
+    near = [replace(mark, at_ns=start + ms * 1_000_000) for ms in (0, 300, 600, 20_000)]
+    assert [one["label"] for one in draw(replace(line, moments=tuple(near)))["moments"]] == ["mark ×3", "mark"]
+
+
 def test_stills_are_asked_for_where_they_matter(bench) -> None:
     first, second = (bench.manifest(one) for one in bench.recordings())
     labels = [label for label, _ in still_moments(first)]
@@ -77,13 +85,25 @@ def test_stills_are_asked_for_where_they_matter(bench) -> None:
     assert still_moments(second)[-1][0] == "last picture before the power loss"
 
 
+def test_a_recording_that_a_dead_recorder_left_and_the_one_that_goes_on_are_not_called_a_press_and_a_power_loss(bench) -> None:
+    second = bench.manifest(bench.recordings()[1])
+    died = replace(second, end=replace(second.end, cause="fault"), begin=replace(second.begin, cause="recovery"))
+    assert [label for label, _ in still_moments(died)][1:] == ["activation (recovery)", "last picture before the recorder died"]
+    changed = {"begin": {"cause": "recovery"}, "boot": {"previous": "crash"}}
+    entries = [replace(one, fields={**one.fields, **changed.get(one.kind, {})}) for one in bench.entries()]
+    labels = [one.label for one in build_timeline(entries, []).moments]
+    assert "goes on" in labels
+    assert "restarted" in labels
+    assert "pressed" not in labels
+
+
 def test_hostile_text_is_escaped(bench, tmp_path: Path) -> None:
     """Sealed notes and names come from outside: nothing of them becomes markup."""
     recording = bench.recordings()[0]
     nasty = '"><script>alert(1)</script>'
     pages = [RecordingPage(bench.manifest(recording), {"officer": nasty}, nasty, 1, [(nasty, "data:,")])]
     report = Report("SIM-0001", (), tuple(one for one in bench.verify().recordings if one.recording == recording))
-    page = ShiftPage(nasty, bench.entries(), report, pages, None, {nasty: nasty}, [(nasty, nasty)], nasty)
+    page = ShiftPage(nasty, bench.entries(), report, pages, None, {nasty: nasty}, [(nasty, nasty)], nasty, nasty, nasty)
     write_report(tmp_path / "report.html", page)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<script" not in text

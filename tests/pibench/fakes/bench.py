@@ -2,33 +2,39 @@
 
 ``OATHCAM_BENCH`` names the socket's path; a process that loads the fakes with it set listens there. ``OATHCAM_BENCH.json`` beside
 it, if it exists, is the hand's state at the start, for what is to outlive the process (a camera that is not plugged in).
-``OATHCAM_BENCH_FILM`` names a video that the sensor sees.
+Pictures that the fake sensor lost go into ``OATHCAM_BENCH.losses``, a line each: boot time of the exposure in ns, and whose they are
+(:class:`Loss`); for the product's, ``OATHCAM_BENCH.stacks`` says what every thread was at. ``OATHCAM_BENCH_FILM`` names a video that the
+sensor sees; its pictures are kept beside the socket.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import socket
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
+_FILM_BYTES = 200 << 20
+
 
 class Film:
     """A video file, looped, in the size and rate that the stream has: picture ``n`` is the file's ``n``-th."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._sizes: dict[tuple[int, int], list[np.ndarray]] = {}
+    def __init__(self, path: str, scratch: Path) -> None:
+        self._path, self._scratch = path, scratch
+        self._sizes: dict[tuple[int, int], np.ndarray] = {}
 
     def paint(self, luma: np.ndarray, chroma: np.ndarray, number: int) -> None:
         height, width = luma.shape
-        pictures = self._sizes.get((width, height)) or self._load(width, height)
+        pictures = self._sizes[width, height]
         planes = pictures[number % len(pictures)]
         luma[:] = planes[:height]
         flat = planes[height:].reshape(-1)
@@ -37,12 +43,33 @@ class Film:
             plane = flat[index * half * (height // 2) : (index + 1) * half * (height // 2)].reshape(height // 2, half)
             chroma.reshape(-1)[index * stride * (height // 2) :][: stride * (height // 2)].reshape(height // 2, stride)[:, :half] = plane
 
-    def _load(self, width: int, height: int) -> list[np.ndarray]:
-        """At most ten seconds, scaled once."""
-        with av.open(self._path) as container:
-            frames = (frame.reformat(width, height, "yuv420p").to_ndarray() for frame in container.decode(video=0))
-            self._sizes[width, height] = [frame for frame, _ in zip(frames, range(300), strict=False)]
-        return self._sizes[width, height]
+    def load(self, width: int, height: int) -> None:
+        """At most ten seconds and so many bytes, scaled once and kept in a file. Before the sensor starts: it takes longer than a
+        picture."""
+        if (width, height) in self._sizes:
+            return
+        kept = self._scratch / f"film-{width}x{height}.npy"
+        if not kept.exists():
+            most = min(300, _FILM_BYTES // (width * height * 3 // 2))
+            with av.open(self._path) as container:
+                frames = (frame.reformat(width, height, "yuv420p").to_ndarray() for frame in container.decode(video=0))
+                np.save(kept, np.stack(list(islice(frames, most))))
+        pictures = self._sizes[width, height] = np.load(kept, mmap_mode="r")
+        pictures.reshape(-1)[::4096].max()  # every page: not when its picture is due
+
+
+class Loss:
+    """Whose a picture is that found no buffer to be written into. The bench is to blame where the picture would have found one, had this
+    machine given the bench its processor in time; whatever else holds the buffers is the product and the libraries under it."""
+
+    HAND = "hand"
+    """A test took it away."""
+    SENSOR = "sensor"
+    """The sensor's thread came more than a picture late and had several exposures to make at once; and for as long afterwards as it was
+    late, for that time whoever returns the buffers did not have."""
+    CODEC = "codec"
+    """The codec has more than the one picture that it works on, and memory to write them into."""
+    PRODUCT = "product"
 
 
 class Hand:
@@ -63,6 +90,10 @@ class Hand:
         """So many pictures are lost at the sensor."""
         self.error_next = 0
         """So many pictures come with status Error, which picamera2 drops without a word."""
+        self.only_size: tuple[int, int] | None = None
+        """The one picture size that the pipeline has; any other is adjusted to it."""
+        self.least_duration_us = 0
+        """The sensor's modes are no faster than this."""
         self.codec_busy = False
         """Opening the codec fails with EBUSY."""
         self.codec_missing = False
@@ -74,7 +105,22 @@ class Hand:
         self.without_timestamp = 0
         """So many pictures come without a time stamp: whoever reads it in the camera's loop raises there."""
         self.lost = self.delivered = 0
+        self.losses: list[str] = []
+        """Whose each of the lost ones is."""
         self.controls: dict[str, Any] = {}
+
+    def lose(self, at_ns: int, whose: str) -> None:
+        """An exposure without a picture."""
+        self.lost += 1
+        self.losses.append(whose)
+        if os.environ.get("OATHCAM_BENCH"):
+            with Path(os.environ["OATHCAM_BENCH"] + ".losses").open("a") as log:
+                log.write(f"{at_ns} {whose}\n")
+            if whose == Loss.PRODUCT:
+                with Path(os.environ["OATHCAM_BENCH"] + ".stacks").open("a") as log:
+                    log.write(f"\n{at_ns}\n")
+                    log.flush()
+                    faulthandler.dump_traceback(log)
 
     def swallows_picture(self) -> bool:
         if time.monotonic() < self.stall_until:
@@ -147,4 +193,4 @@ class Remote:
 if os.environ.get("OATHCAM_BENCH"):
     _listen(Path(os.environ["OATHCAM_BENCH"]))
 if os.environ.get("OATHCAM_BENCH_FILM"):
-    hand.film = Film(os.environ["OATHCAM_BENCH_FILM"])
+    hand.film = Film(os.environ["OATHCAM_BENCH_FILM"], Path(os.environ["OATHCAM_BENCH"]).parent)

@@ -53,6 +53,7 @@ class Video11:
         self._coded: collections.deque[tuple[int, int, bool, int]] = collections.deque()
         self._codec: Any = None
         self._rate = self._pictures = 0
+        self._encoding = False
         self._thread = threading.Thread(target=self._run, daemon=True, name="fake-video11")
         opened.append(self)
 
@@ -137,6 +138,12 @@ class Video11:
     # The codec
 
     @property
+    def behind(self) -> bool:
+        """More pictures are here than the one that is being encoded, and it is not for want of memory to write them into."""
+        with self.changed:
+            return not self.closed and len(self._filled) > 0 and (self._encoding or len(self._free) > 0)
+
+    @property
     def _gop(self) -> int:
         return self.controls.get(v4l2.V4L2_CID_MPEG_VIDEO_H264_I_PERIOD, 60)
 
@@ -183,7 +190,8 @@ class Video11:
         with self.changed:
             while not self.closed:
                 self.stalled = self.stalled or bench.hand.codec_stalled  # for good: only another open of the device helps
-                if self._filled and self._free and not self.stalled:
+                self._encoding = bool(self._filled and self._free and not self.stalled)
+                if self._encoding:
                     return (*self._filled.popleft(), self._free.popleft())
                 self.changed.wait(0.05)
         return None
@@ -206,6 +214,10 @@ class Video11:
         self._pictures += 1
         packets = self._codec.encode(frame)
         return b"".join(bytes(packet) for packet in packets), any(packet.is_keyframe for packet in packets)
+
+
+def behind() -> bool:
+    return any(device.behind for device in opened)
 
 
 class _Poll:

@@ -1,12 +1,13 @@
 """The hand on the FAKE header of another process: contacts through a datagram socket, outputs in a log. Test code.
 
 ``OATHCAM_HEADER`` names the socket; ``OATHCAM_HEADER.log`` beside it gets a line for every change of an output: CLOCK_BOOTTIME in ns, GPIO,
-level or duty. The controller's label and the subject lamp's sense line are those of the Zero 2 W build.
+level or duty. ``OATHCAM_HEADER_BOARD`` says whose controller and wiring they are; without it those of the Zero 2 W.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ import lgpio
 
 from hal.pi.board import BOARDS
 
-BOARD = BOARDS["zero2w"]
+BOARD = BOARDS[os.environ.get("OATHCAM_HEADER_BOARD", "zero2w")]
 
 
 def serve(path: Path) -> None:

@@ -60,7 +60,8 @@ class Camera:
         sensor = None if self._configuration is None else self._configuration.sensor_config
         if sensor is not None:
             rate = next((mode[2] for mode in MODES if Size(*mode[1]) == sensor.output_size), 56.03)
-            found[controls.FrameDurationLimits] = ControlInfo(int(1e6 / rate), 220_535_845, 33_333)
+            least_us = max(int(1e6 / rate), hand.least_duration_us)
+            found[controls.FrameDurationLimits] = ControlInfo(least_us, 220_535_845, 33_333)
         return found
 
     def generate_configuration(self, roles: list[Any]) -> CameraConfiguration:
@@ -87,6 +88,9 @@ class Camera:
         if hand.fail_start:
             raise RuntimeError(hand.fail_start)
         self._apply(wanted)
+        for stream in self._configuration or ():
+            if hand.film is not None and not stream.raw:
+                hand.film.load(stream.size.width, stream.size.height)
         self._running, self._sequence = True, 0
         self._thread = threading.Thread(target=self._sense, daemon=True, name="fake-sensor")
         self._thread.start()
@@ -112,18 +116,24 @@ class Camera:
     def _sense(self) -> None:
         """Exposures on an exact grid. This thread may come late: memory that is queued is filled without a processor all the same."""
         boot_ns, due = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic()
+        even = due
         while self._running:
             due += self._duration_us / 1e6
             boot_ns += self._duration_us * 1000
             if (early := due - time.monotonic()) > 0:
                 time.sleep(early)
+            if early < -self._duration_us / 1e6:
+                even = max(even, due - 2 * early)  # now, and as long again
             if self._running:
                 self._sequence += 1
-                self._expose(boot_ns)
+                self._expose(boot_ns, due < even)
 
-    def _expose(self, at_ns: int) -> None:
-        if hand.swallows_picture() or not self._queue:
-            hand.lost += 1
+    def _expose(self, at_ns: int, late: bool) -> None:
+        if hand.swallows_picture():
+            hand.lose(at_ns, bench.Loss.HAND)
+            return
+        if not self._queue:
+            hand.lose(at_ns, bench.Loss.SENSOR if late else bench.Loss.CODEC if fake_video11.behind() else bench.Loss.PRODUCT)
             return
         request = self._queue.popleft()
         self._apply(request.wanted)

@@ -9,6 +9,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import bench
+
 
 class Size:
     def __init__(self, width: float = 0, height: float = 0) -> None:
@@ -203,6 +205,10 @@ class StreamConfiguration:
             return nearest != (width, height)
         if width > _LARGEST[0] or height > _LARGEST[1]:
             return None
+        adjusted = bench.hand.only_size not in (None, (width, height))
+        if bench.hand.only_size is not None:
+            width, height = bench.hand.only_size
+            self.size = Size(width, height)
         if name in ("YUV420", "NV12"):
             unit = 64 if name == "YUV420" else 32
             self.stride = (width + unit - 1) // unit * unit
@@ -210,7 +216,7 @@ class StreamConfiguration:
         else:
             self.stride = (int(width * _BYTES_PER_PIXEL[name]) + 31) // 32 * 32
             self.frame_size = self.stride * height
-        return False
+        return adjusted
 
 
 class CameraConfiguration:
