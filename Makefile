@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pi test machine-test test-libcamera soak bench lint lock clean
+.PHONY: help demo demo-pi test vectors machine-test test-libcamera soak bench lint lock clean
 
 export SOURCE
 PYTHON := .venv/bin/python
@@ -27,6 +27,10 @@ demo-pi: ## the same shift in real time on the Pi's back-end, on the bench of th
 test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' for one process
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
+
+vectors: ## make the golden vectors again from their builders; what is checked in does not change by it
+	@.ci/bootstrap test
+	@$(PYTHON) -m tests.vectors.build
 
 machine-test: ## the recorder in a user-mode Linux machine, on hardware that its kernel simulates; PYTEST_ARGS as above
 	@.ci/bootstrap test

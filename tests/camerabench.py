@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware.boot import boot as boot_firmware
 from firmware.config import DeviceConfig, load_config
-from firmware.custody.checkpoint import read_log
+from firmware.custody.checkpoint import LogState, read_log
 from firmware.custody.entries import Entry
+from firmware.custody.merkle import root_of
 from firmware.custody.receipt import LedgerPoint, Receipt, ReceiptFile
 from firmware.daemon import Daemon
 from firmware.evidence import pki
@@ -97,9 +98,12 @@ class Bench:
 
     def entries(self, *, after_cut: bool = False) -> tuple[Entry, ...]:
         """The signed leaves; ``after_cut`` reads as a boot does, for which a torn batch at the end is no forgery."""
+        return self.ledger(after_cut=after_cut).entries
+
+    def ledger(self, *, after_cut: bool = False) -> LogState:
         chain = pki.load_certificates_pem((self.card / "ledger" / "device.pem").read_bytes())
         log = (self.card / "ledger" / "log").read_bytes()
-        return read_log(log, f"oathcam/{self.config.serial}", pki.public_key(chain[0]), verify_all=not after_cut).entries
+        return read_log(log, f"oathcam/{self.config.serial}", pki.public_key(chain[0]), verify_all=not after_cut)
 
     def kinds(self) -> list[str]:
         return [entry.kind for entry in self.entries()]
@@ -114,7 +118,9 @@ class Bench:
         return verify_device(self.source(), roots, self.key() if with_key else None)
 
 
-def make_camera_bench(directory: Path, agency: Agency, number: int, pre_event: int, changes: dict[str, str], seed: int) -> Bench:
+def make_camera_bench(
+    directory: Path, agency: Agency, number: int, pre_event: int, changes: dict[str, str], seed: int, serial: str = "SIM-0001"
+) -> Bench:
     """A camera with small pictures; ``changes`` are literal replacements in the default policy."""
     _, text = read_profile("default")
     for old, new in {**SMALL, "seconds = 30": f"seconds = {pre_event}", **changes}.items():
@@ -122,7 +128,7 @@ def make_camera_bench(directory: Path, agency: Agency, number: int, pre_event: i
         text = text.replace(old, new)
     policy = directory / f"policy-{number}.toml"
     policy.write_text(text, encoding="utf-8")
-    order = CameraOrder("SIM-0001", "simulated", "officer 4711", str(policy), "sim", KeyProtection.SIMULATED)
+    order = CameraOrder(serial, "simulated", "officer 4711", str(policy), "sim", KeyProtection.SIMULATED)
     config = load_config(make_camera(directory / f"camera-{number}", agency, order))
     return Bench(config, agency, World(START_WALL_NS, seed=seed))
 
@@ -148,7 +154,7 @@ def receipt_for(bench, **changes) -> Receipt:
         "device": "SIM-0001",
         "manifest_sha256": sha256((folder / "manifest.json").read_bytes()).hex(),
         "files": tuple(files),
-        "ledger": LedgerPoint(len(bench.entries()), "00" * 32),
+        "ledger": LedgerPoint(len(bench.entries()), root_of(bench.ledger().hashes).hex()),
         "store": "store-1",
         "store_index": 1,
         "received_utc": format_utc(bench.world.true_wall_ns()),

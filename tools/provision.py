@@ -124,7 +124,9 @@ def _make_dock(directory: Path, dock_ca: pki.Authority, host: str) -> None:
     names = [host] if _is_address(host) else [host, "127.0.0.1"]
     _leaf(directory, "tls", dock_ca, Role.DOCK, "dock-1", [dock_ca.certificate], names)
     _leaf(directory, "store", dock_ca, Role.STORE, "store-1", [dock_ca.certificate])
-    write_secret(directory / "witness.key", secrets.token_bytes(32).hex().encode() + b"\n")
+    seed = secrets.token_bytes(32)
+    write_secret(directory / "witness.key", seed.hex().encode() + b"\n")
+    (directory / "witness.pub").write_text(SigningKey(seed).verify_key.encode().hex() + "\n", encoding="ascii")
 
 
 def _is_address(text: str) -> bool:

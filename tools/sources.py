@@ -30,14 +30,23 @@ class DirectorySource:
     def names(self, directory: str) -> Sequence[str]:
         if directory == "vault" and self.only:
             return [self.only]
+        return self.list_directory(self.root / directory)
+
+    def read(self, name: str) -> bytes:
+        return self.read_path(self.root / name)
+
+    @staticmethod
+    def list_directory(path: Path) -> Sequence[str]:
+        """Names in a directory, without links; empty when it is absent."""
         try:
-            with os.scandir(self.root / directory) as entries:
+            with os.scandir(path) as entries:
                 return sorted(entry.name for entry in entries if not entry.is_symlink())
         except OSError:
             return []
 
-    def read(self, name: str) -> bytes:
-        path = self.root / name
+    @staticmethod
+    def read_path(path: Path) -> bytes:
+        """The bytes of a plain file; UnavailableError for anything else."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:

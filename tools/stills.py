@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def stills_at(path: Path, seconds: Sequence[float]) -> list[str]:
             if last is not None:
                 found[index] = _encode(last)
     return [found.get(index, "") for index in range(len(seconds))]
+
+
+def still_in(segment: bytes, seconds: float) -> str:
+    """A ``data:`` URI out of an init segment with one fragment: the first picture at or after ``seconds`` from its first one."""
+    with av.open(io.BytesIO(segment), "r") as container:
+        first: float | None = None
+        last = None
+        for frame in container.decode(container.streams.video[0]):
+            last = frame
+            first = frame.time if first is None else first
+            if frame.time is not None and first is not None and frame.time - first >= seconds - 1e-3:
+                break
+        return _encode(last) if last is not None else ""
 
 
 def _encode(frame: av.VideoFrame) -> str:

@@ -38,15 +38,18 @@ from firmware.evidence import primitives
 
 __all__ = [
     "Checkpoint",
+    "CheckpointLine",
     "LogState",
     "Note",
     "NoteSignature",
     "checkpoint_line",
     "cosign",
     "digest_to_sign",
+    "is_signed",
     "parse_note",
     "read_log",
     "signed_note",
+    "split_log",
     "verify_cosignature",
     "verify_note",
 ]
@@ -108,7 +111,7 @@ class LogState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
+class CheckpointLine:
     """A line that has the form of a checkpoint: its claim, how many leaves stand before it, where it begins and ends."""
 
     checkpoint: Checkpoint
@@ -127,7 +130,7 @@ def read_log(data: bytes, origin: str, public_key: ec.EllipticCurvePublicKey, ve
 
     ``IntegrityError``: the camera signed something else than what stands here. ``FormatError``: a signed leaf does not parse.
     """
-    leaves, marks = _split(data, origin)
+    leaves, marks = split_log(data, origin)
     hashes = [leaf_hash(one) for one in leaves]
     last = None if verify_all else _trusted_end(marks, hashes, public_key)
     if last is None:
@@ -138,10 +141,10 @@ def read_log(data: bytes, origin: str, public_key: ec.EllipticCurvePublicKey, ve
     return LogState(entries, tuple(hashes[: last.leaves]), last.checkpoint, last.signature, bytes(data[last.end :]))
 
 
-def _split(data: bytes, origin: str) -> tuple[list[bytes], list[_Mark]]:
+def split_log(data: bytes, origin: str) -> tuple[list[bytes], list[CheckpointLine]]:
     """Lines that end: checkpoint lines, and everything else, which counts as a leaf until a root says otherwise."""
     leaves: list[bytes] = []
-    marks: list[_Mark] = []
+    marks: list[CheckpointLine] = []
     start = 0
     for line in bytes(data).split(b"\n")[:-1]:
         end = start + len(line) + 1
@@ -149,7 +152,7 @@ def _split(data: bytes, origin: str) -> tuple[list[bytes], list[_Mark]]:
         if claim is None:
             leaves.append(line)
         else:
-            marks.append(_Mark(*claim, len(leaves), start, end))
+            marks.append(CheckpointLine(*claim, len(leaves), start, end))
         start = end
     return leaves, marks
 
@@ -174,39 +177,40 @@ def _parse_size(raw: bytes, layer: str) -> int:
     return int(text)
 
 
-def _trusted_end(marks: Sequence[_Mark], hashes: Sequence[bytes], key: ec.EllipticCurvePublicKey) -> _Mark | None:
+def _trusted_end(marks: Sequence[CheckpointLine], hashes: Sequence[bytes], key: ec.EllipticCurvePublicKey) -> CheckpointLine | None:
     """The usual case, cheaply: the last checkpoint line is signed and fits. Its root covers every leaf before it."""
     if not marks:
         return None
     last = marks[-1]
     fits = last.checkpoint.size == last.leaves and last.checkpoint.root == root_of(hashes[: last.leaves])
-    return last if fits and _is_signed(last, key) else None
+    return last if fits and is_signed(last, key) else None
 
 
 def _last_good(
-    marks: Sequence[_Mark], hashes: Sequence[bytes], length: int, key: ec.EllipticCurvePublicKey, verify_all: bool
-) -> _Mark | None:
+    marks: Sequence[CheckpointLine], hashes: Sequence[bytes], length: int, key: ec.EllipticCurvePublicKey, verify_all: bool
+) -> CheckpointLine | None:
     """The last signed line that fits, having looked at all of them; raises for a signed one that does not fit."""
     tree = CompactTree()
-    good: _Mark | None = None
-    unsigned: _Mark | None = None
+    good: CheckpointLine | None = None
+    unsigned: CheckpointLine | None = None
     for mark in marks:
         for digest in hashes[tree.size : mark.leaves]:
             tree.append(digest)
-        is_signed = _is_signed(mark, key)
+        signed = is_signed(mark, key)
         fits = mark.checkpoint.size == mark.leaves and mark.checkpoint.root == tree.root()
-        if is_signed and not fits and (verify_all or mark.end != length):
+        if signed and not fits and (verify_all or mark.end != length):
             raise IntegrityError(LAYER, f"the leaves before byte {mark.start} are not those that the camera signed there")
-        if is_signed and fits:
+        if signed and fits:
             good = mark
-        elif not is_signed:
+        elif not signed:
             unsigned = unsigned or mark
     if verify_all and good is not None and unsigned is not None and unsigned.start < good.start:
         raise IntegrityError(LAYER, f"the checkpoint at byte {unsigned.start} is not signed by the camera")
     return good
 
 
-def _is_signed(mark: _Mark, key: ec.EllipticCurvePublicKey) -> bool:
+def is_signed(mark: CheckpointLine, key: ec.EllipticCurvePublicKey) -> bool:
+    """Whether the line's signature is the camera's, over the claim that stands in it."""
     try:
         primitives.verify_digest(key, digest_to_sign(mark.checkpoint.text()), mark.signature, LAYER)
     except IntegrityError:

@@ -186,13 +186,22 @@ def _agreed_key(info: der.KeyAgreeRecipient, wrapped: bytes, private_key: Privat
     if not isinstance(private_key, ec.EllipticCurvePrivateKey) or not primitives.is_supported_curve(private_key.curve):
         raise IntegrityError(SEALED, "sealed to an EC key, and the private key is none on P-256 or P-384")
     scheme, kdf_hash = _KDF[private_key.curve.name]
-    if originator.algorithm.curve not in (None, _CURVE_OIDS[private_key.curve.name]) or info.algorithm.oid != scheme:
+    curve = originator.algorithm.curve
+    if (isinstance(curve, x509.ObjectIdentifier) and curve != _CURVE_OIDS[private_key.curve.name]) or info.algorithm.oid != scheme:
         raise IntegrityError(SEALED, "sealed with another curve than that of the private key")
-    try:
-        public = ec.EllipticCurvePublicKey.from_encoded_point(private_key.curve, originator.public_key.as_bytes())
-    except der.PARSE_ERRORS:
-        raise FormatError(SEALED, "the ephemeral key is not a point of the curve") from None
+    public = _ephemeral_key(private_key.curve, originator.public_key)
     return primitives.unwrap_key(primitives.agree(private_key, public, _SHARED_INFO, kdf_hash), wrapped, SEALED)
+
+
+def _ephemeral_key(curve: ec.EllipticCurve, bits: asn1.BitString) -> ec.EllipticCurvePublicKey:
+    """Uncompressed, in whole bytes: one form of a point, as it is written here."""
+    point = bits.as_bytes()
+    if bits.padding_bits() or point[:1] != b"\x04":
+        raise FormatError(SEALED, "the ephemeral key is not a point of the curve in its uncompressed form")
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
+    except der.PARSE_ERRORS:
+        raise FormatError(SEALED, "the ephemeral key is not a point of the curve in its uncompressed form") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +339,10 @@ def _claimed_time(value: asn1.TLV) -> int:
         moment = der.decode_value(asn1.GeneralizedTime, value, SIGNATURE).as_datetime()
     else:
         moment = der.decode_value(asn1.UTCTime, value, SIGNATURE).as_datetime()
-    delta = moment.replace(tzinfo=UTC) - _EPOCH
-    return int(delta.total_seconds()) * 1_000_000_000
+    claimed_ns = (moment.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * 1_000_000_000
+    if der.encode(value) != der.encode(_asn1_time(claimed_ns)):
+        raise FormatError(SIGNATURE, "the signing time is not in its one form (RFC 5652 11.3)")
+    return claimed_ns
 
 
 def _expect(layer: str, what: str, got: object, expected: object) -> None:

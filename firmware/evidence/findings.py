@@ -1,15 +1,19 @@
 """What a verification says: findings, verdicts, reports. Values only.
 
 Invariants: a verdict is *authentic* only when every check that was named was made and passed; "could not check" is never
-"valid"; every finding that is not good names layer, file and, where there is one, fragment and time.
+"valid"; every finding that is not good has a code of its own (:mod:`firmware.evidence.codes`) and names layer, file and, where
+there is one, fragment, GOP and time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
+
+from firmware.custody.accounting import Accounting
+from firmware.custody.entries import Entry
 
 
 class Verdict(Enum):
@@ -28,7 +32,8 @@ class Severity(Enum):
     NOTE = "note"
     """A signed fact that a reader should know: a power loss, a gap, a short pre-event part."""
     UNCHECKED = "unchecked"
-    """A layer that needs something that was not given, and without which the verdict still stands."""
+    """What could not be established: a layer that needs something that was not given, or time that nobody accounts for. The verdict
+    stands without it, and does not cover it."""
     MISSING = "missing"
     """Something without which nothing can be said; it is named."""
     BAD = "bad"
@@ -37,7 +42,9 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``layer`` is one of ledger, begin, manifest, fragment, seal, media, stream, receipt, certificate, exports, time stamp."""
+    """``layer`` is one of ledger, time, begin, manifest, seal, media, stream, receipt, certificate, exports, time stamp.
+    ``gop`` numbers the GOPs of the stream from 0; ``count`` says how many checks of one kind a good finding stands for;
+    ``remedy`` is what to do, one sentence."""
 
     severity: Severity
     layer: str
@@ -46,17 +53,24 @@ class Finding:
     file: str = ""
     fragment: int = -1
     utc: str = ""
+    code: str = ""
+    gop: int = -1
+    remedy: str = ""
+    count: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``: empty fields left out."""
         full = {
             "severity": self.severity.value,
+            "code": self.code,
             "layer": self.layer,
             "text": self.text,
             "recording": self.recording,
             "file": self.file,
             "fragment": self.fragment,
+            "gop": self.gop,
             "utc": self.utc,
+            "remedy": self.remedy,
         }
         return {key: value for key, value in full.items() if value not in ("", -1)}
 
@@ -65,9 +79,43 @@ class Finding:
         where = [part for part in (self.recording, self.file) if part]
         if self.fragment >= 0:
             where.append(f"fragment {self.fragment}")
+        if self.gop >= 0:
+            where.append(f"GOP {self.gop}")
         if self.utc:
             where.append(self.utc)
         return f"{self.layer}: {self.text}" + (f" ({', '.join(where)})" if where else "")
+
+
+class Notebook:
+    """Collects findings about one recording. Good ones of a kind are counted, not kept: memory does not grow with length."""
+
+    def __init__(self, recording: str = "") -> None:
+        self._recording = recording
+        self._findings: list[Finding] = []
+        self._tally: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def good(self, layer: str, text: str, file: str = "", utc: str = "") -> None:
+        """One more check of a kind that passed; the first one's place is kept."""
+        known = self._tally.get((layer, text))
+        if known is not None:
+            self._tally[layer, text] = (known[0], known[1] + 1)
+            return
+        self._tally[layer, text] = (len(self._findings), 1)
+        self._findings.append(Finding(Severity.GOOD, layer, text, self._recording, file, utc=utc))
+
+    def add(
+        self, severity: Severity, layer: str, code: str, text: str, file: str = "", fragment: int = -1, utc: str = "", **more: Any
+    ) -> None:
+        """``more``: ``gop``, ``remedy``."""
+        self._findings.append(Finding(severity, layer, text, self._recording, file, fragment, utc, code, **more))
+
+    def findings(self) -> tuple[Finding, ...]:
+        """All of them, in order of discovery."""
+        counted = list(self._findings)
+        for index, count in self._tally.values():
+            if count > 1:
+                counted[index] = replace(counted[index], count=count, file="", utc="")
+        return tuple(counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +160,33 @@ class RecordingReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One device's evidence: the ledger's findings and each recording's."""
+    """One device's evidence: the ledger's findings and each recording's. ``entries`` are the leaves that the camera signed, ``hashes``
+    their leaf hashes, ``root`` the hash over them in hex, ``accounting`` what became of its time; ``is_docks`` says that a dock keeps
+    this copy."""
 
     device: str
     findings: tuple[Finding, ...]
     recordings: tuple[RecordingReport, ...]
+    entries: tuple[Entry, ...] = ()
+    root: str = ""
+    accounting: Accounting | None = None
+    hashes: tuple[bytes, ...] = ()
+    is_docks: bool = False
+
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """The device's, then each recording's."""
+        return (*self.findings, *(finding for report in self.recordings for finding in report.findings))
 
     @property
     def verdict(self) -> Verdict:
-        return verdict_of([*self.findings, *(finding for report in self.recordings for finding in report.findings)])
+        return verdict_of(self.all_findings)
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "device": self.device,
+            "ledger": {"size": len(self.entries), "root": self.root} if self.root else None,
+            "time": None if self.accounting is None else self.accounting.as_dict(),
             "verdict": self.verdict.value,
             "findings": [finding.as_dict() for finding in self.findings if finding.severity is not Severity.GOOD],
             "layers": [vars_of(layer) for layer in layers_of(self.findings)],
@@ -160,7 +222,8 @@ def layers_of(findings: Iterable[Finding]) -> list[LayerResult]:
     counts: dict[str, int] = {}
     worst: dict[str, Severity] = {}
     for finding in findings:
-        counts[finding.layer] = counts.get(finding.layer, 0) + (finding.severity in (Severity.GOOD, Severity.BAD))
+        made = finding.count if finding.severity in (Severity.GOOD, Severity.BAD) else 0
+        counts[finding.layer] = counts.get(finding.layer, 0) + made
         worst[finding.layer] = max(worst.get(finding.layer, Severity.GOOD), finding.severity, key=_ORDER.index)
     return [LayerResult(layer, counts[layer], worst[layer]) for layer in counts]
 

@@ -11,20 +11,20 @@ needs and that is not there is a bad finding, not a missing one, unless a signed
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cryptography import x509
 
-from firmware.custody.checkpoint import LogState, read_log
+from firmware.custody.accounting import account
 from firmware.custody.entries import Entry
-from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError
-from firmware.evidence import cms, pki
+from firmware.evidence import cms
 from firmware.evidence.findings import Finding, RecordingReport, Report, Severity
+from firmware.evidence.verify_ledger import LOG, CheckedLedger, Witnesses, check_ledger, told_facts, told_time
 from firmware.evidence.verify_recording import RecordingCheck
+from firmware.evidence.witness import first_difference
 
-LOG = "ledger/log"
-DEVICE_CHAIN = "ledger/device.pem"
+_NOBODY = Witnesses()
 
 
 class Source(Protocol):
@@ -57,6 +57,12 @@ class LedgerView:
         boots = {entry.boot for entry in mine if entry.kind == "begin"}
         return (*(entry for entry in self.entries if entry.kind == "boot" and entry.boot in boots), *mine)
 
+    def expected(self) -> tuple[str, ...]:
+        """Recordings that were begun, and not released."""
+        released = {entry.fields["recording"] for entry in self.entries if entry.kind == "release"}
+        begun = [entry.fields["recording"] for entry in self.entries if entry.kind == "begin"]
+        return tuple(one for one in begun if one not in released)
+
 
 Progress = Callable[[str, int, int], None]
 """Called with (recording, fragments done, fragments in all)."""
@@ -67,84 +73,88 @@ def verify_device(
     roots: Sequence[x509.Certificate],
     key: OpeningKey | None = None,
     progress: Progress | None = None,
+    witnesses: Witnesses = _NOBODY,
     only: str = "",
+    fragment: int | None = None,
 ) -> Report:
-    """Verify everything of one device, or ``only`` one recording of it. Never raises for what it finds; findings say it."""
+    """Verify everything of one device; with ``only`` one of its recordings, and of its ledger what concerns the device; with
+    ``fragment`` that fragment of the recording alone.
+
+    Never raises for what it finds; findings say it.
+    """
     findings: list[Finding] = []
-    state = _ledger(source, roots, findings)
-    view = LedgerView(state.entries) if state else None
-    recordings = [only] if only else sorted(set(source.names("vault")) | set(_expected(view)))
+    ledger = check_ledger(source, roots, witnesses, findings)
+    view = LedgerView(ledger.state.entries) if ledger.state else None
+    expected = view.expected() if view is not None else ()
+    recordings = [only] if only else sorted(set(source.names("vault")) | set(expected))
+    last_boot = view.entries[-1].boot if view is not None else 0
     reports = []
     for recording in recordings:
-        check = RecordingCheck(source, recording, roots, key, view.of(recording) if view else None, progress)
+        check = RecordingCheck(source, recording, roots, key, view.of(recording) if view else None, progress, last_boot, fragment)
         reports.append(RecordingReport(recording, *check.run()))
-    if view is not None:
-        findings += _intervals(view)
-    device = _device_of(view, reports)
-    return Report(device, tuple(findings), tuple(reports))
+    report = Report(_device_of(ledger, reports), tuple(findings), tuple(reports))
+    return report if ledger.state is None or view is None else _with_ledger(report, ledger)
 
 
-def _expected(view: LedgerView | None) -> list[str]:
-    """Recordings that the ledger says were begun and that it does not say were released."""
-    if view is None:
-        return []
-    released = {entry.fields["recording"] for entry in view.entries if entry.kind == "release"}
-    return [entry.fields["recording"] for entry in view.entries if entry.kind == "begin" and entry.fields["recording"] not in released]
+def _with_ledger(report: Report, ledger: CheckedLedger) -> Report:
+    """The report with what the ledger tells of the device: facts, and the account of its time."""
+    assert ledger.state is not None
+    assert ledger.state.checkpoint is not None
+    entries, accounting = ledger.state.entries, account(ledger.state.entries)
+    findings = (*report.findings, *told_facts(entries), *told_time(accounting))
+    state, root = ledger.state, ledger.state.checkpoint.root.hex()
+    told = replace(report, findings=findings, accounting=accounting)
+    return replace(told, entries=entries, root=root, hashes=state.hashes, is_docks=ledger.is_docks)
 
 
-def _ledger(source: Source, roots: Sequence[x509.Certificate], findings: list[Finding]) -> LogState | None:
-    if "log" not in source.names("ledger"):
-        findings.append(Finding(Severity.MISSING, "ledger", "there is no ledger beside these recordings", file=LOG))
-        return None
-    try:
-        chain = pki.load_certificates_pem(source.read(DEVICE_CHAIN))
-        at_ns = pki.not_before_ns(chain[0])
-        pki.check_chain(chain, roots, pki.Role.CAMERA, at_ns)
-    except UnavailableError as error:
-        findings.append(Finding(Severity.MISSING, "certificate", str(error), file=DEVICE_CHAIN))
-        return None
-    except OathcamError as error:
-        findings.append(Finding(Severity.BAD, "certificate", str(error), file=DEVICE_CHAIN))
-        return None
-    serial = pki.common_name(chain[0])
-    findings.append(Finding(Severity.GOOD, "certificate", f"camera {serial!r} under the agency root", file=DEVICE_CHAIN))
-    try:
-        state = read_log(source.read(LOG), f"oathcam/{serial}", pki.public_key(chain[0]), verify_all=True)
-    except (FormatError, IntegrityError, UnavailableError) as error:
-        findings.append(Finding(Severity.BAD, "ledger", str(error), file=LOG))
-        return None
-    size = len(state.entries)
-    findings.append(Finding(Severity.GOOD, "ledger", f"{size} leaves hash to the root that the camera signed", file=LOG))
-    if state.tail:
-        text = f"{len(state.tail)} bytes after the last signed checkpoint: nobody's word, not used"
-        findings.append(Finding(Severity.NOTE, "ledger", text, file=LOG))
-    return state
+def compare_copies(reports: Sequence[tuple[str, Report]]) -> list[Report]:
+    """Reports over several copies of the same cameras' ledgers (a card and its dock's store), each told what the others know.
+
+    ``reports``: (where it lies, report). Copies of one camera must be one history: the longer continues the shorter. A dock's copy
+    may end earlier than the camera's own; the camera's own has no reason to end earlier than a dock's.
+    """
+    found = []
+    for place, report in reports:
+        more: list[Finding] = []
+        for other_place, other in reports:
+            if other is not report and other.device == report.device and other.hashes and report.hashes:
+                more += _against_copy(report, other, other_place if other_place != place else "the other copy")
+        found.append(replace(report, findings=(*report.findings, *more)) if more else report)
+    return [_without_doubt(report) for report in found]
 
 
-def _intervals(view: LedgerView) -> list[Finding]:
-    """Signed facts about the device that every reader should see: power losses, gaps, faults, torn tails."""
-    notes = []
-    for entry in view.entries:
-        match entry.kind:
-            case "boot" if entry.fields["previous"] in ("power-loss", "crash"):
-                text = f"boot {entry.boot} after a {entry.fields['previous']}"
-            case "gap":
-                text = f"{entry.fields['duration_us'] / 1e6:.1f} s not ready: {entry.fields['cause']}"
-            case "torn":
-                text = f"{entry.fields['bytes']} bytes of an unsigned ledger tail were set aside at boot"
-            case "fault":
-                text = f"fault of {entry.fields['port']}: {entry.fields['reason']}"
-            case "unattested":
-                text = f"a file that was never promised was set aside: {entry.fields['name']}"
-            case _:
-                continue
-        notes.append(Finding(Severity.NOTE, "ledger", text, utc=entry.time.utc))
-    return notes
+def _against_copy(report: Report, other: Report, place: str) -> list[Finding]:
+    parts = first_difference(report.hashes, other.hashes)
+    if parts is not None:
+        text = f"from leaf {parts} on it tells another history than the ledger in {place}: it was forked"
+        return [Finding(Severity.BAD, "ledger", text, file=LOG, code="ledger-forked")]
+    if len(report.hashes) >= len(other.hashes):
+        return [Finding(Severity.GOOD, "ledger", f"it is or continues the ledger in {place}", file=LOG, code="copy-agrees")]
+    if report.is_docks:
+        text = f"the ledger in {place} goes on after leaf {len(report.hashes) - 1}, which this dock saw last"
+        return [Finding(Severity.GOOD, "ledger", text, file=LOG, code="copy-agrees")]
+    text = f"the ledger in {place} goes on for {len(other.hashes) - len(report.hashes)} leaves: this one was rolled back, or is older"
+    findings = [Finding(Severity.BAD, "ledger", text, file=LOG, code="ledger-rolled-back")]
+    here = {one.recording for one in report.recordings}
+    for entry in other.entries[len(report.hashes) :]:
+        recording = entry.fields.get("recording", "")
+        if entry.kind == "begin" and recording not in here:
+            text = f"{recording} began at leaf {entry.n} of the ledger in {place}, and neither its files nor its leaves are here"
+            findings.append(Finding(Severity.BAD, "ledger", text, recording, utc=entry.time.utc, code="recording-vanished"))
+    return findings
 
 
-def _device_of(view: LedgerView | None, reports: Sequence[RecordingReport]) -> str:
+def _without_doubt(report: Report) -> Report:
+    """Drop "nobody was asked" when somebody was."""
+    asked = any(one.code in ("copy-agrees", "ledger-forked", "ledger-rolled-back") for one in report.findings)
+    if not asked:
+        return report
+    return replace(report, findings=tuple(one for one in report.findings if one.code != "no-witness"))
+
+
+def _device_of(ledger: CheckedLedger, reports: Sequence[RecordingReport]) -> str:
     for report in reports:
         serial = report.facts.get("device", {}).get("serial")
         if serial:
             return str(serial)
-    return "" if view is None else "unknown"
+    return ledger.serial

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EXPORTS = "ledger/exports"
 STAMPS = "ledger/stamps"
 STAMP_LAYER = "time stamp"
+_CODE = {Severity.BAD: "stamp-bad", Severity.UNCHECKED: "stamp-unchecked"}
 CLOCK_TOLERANCE_NS = 2_000_000_000
 """A token may be this much older than the camera's own time before it contradicts it."""
 
@@ -54,11 +55,11 @@ def export_findings(source: Source) -> list[Finding]:
     try:
         entries = read_exports(source.read(EXPORTS))
     except (FormatError, IntegrityError, UnavailableError) as error:
-        return [Finding(Severity.BAD, "exports", str(error), file=EXPORTS)]
+        return [Finding(Severity.BAD, "exports", str(error), file=EXPORTS, code="exports-bad")]
     found = [Finding(Severity.GOOD, "exports", f"{len(entries)} exports, each line continues the one before it", file=EXPORTS)]
     for one in entries:
         text = f"exported by {one.who!r} as {one.file!r}, {one.verdict}, SHA-256 {one.sha256}"
-        found.append(Finding(Severity.NOTE, "exports", text, one.recording, EXPORTS, utc=one.utc))
+        found.append(Finding(Severity.NOTE, "exports", text, one.recording, EXPORTS, utc=one.utc, code="exported"))
     return found
 
 
@@ -74,12 +75,15 @@ def manifest_stamps(source: Source, recording: str, facts: dict[str, Any], roots
     except (FormatError, UnavailableError):
         return []  # said by the check of the manifest itself
     found = [
-        Finding(Severity.NOTE, STAMP_LAYER, f"an unsigned attribute {one} that nobody here knows", recording, name)
+        Finding(
+            Severity.NOTE, STAMP_LAYER, f"an unsigned attribute {one} that nobody here knows", recording, name, code="unsigned-attribute"
+        )
         for one in unsigned.others
     ]
     for token in unsigned.tokens:
         severity, text, stamp = _judge(token, imprint, roots)
-        found.append(Finding(severity, STAMP_LAYER, text, recording, name, utc=format_utc(stamp.time_ns) if stamp else ""))
+        utc = format_utc(stamp.time_ns) if stamp else ""
+        found.append(Finding(severity, STAMP_LAYER, text, recording, name, utc=utc, code=_CODE.get(severity, "")))
         if severity is Severity.GOOD and stamp is not None:
             found += _order(stamp, recording, facts)
     return found
@@ -106,7 +110,7 @@ def _order(stamp: timestamp.TimeStamp, recording: str, facts: dict[str, Any]) ->
     trust = facts["end"]["trust"]
     severity = Severity.BAD if trust == "synced" else Severity.NOTE
     text = f"the camera's clock ({trust}) was ahead: stamped {ahead_ns / 1e9:.1f} s before the recording ended by that clock"
-    return [Finding(severity, STAMP_LAYER, text, recording, "manifest.json.p7s", utc=format_utc(stamp.time_ns))]
+    return [Finding(severity, STAMP_LAYER, text, recording, "manifest.json.p7s", utc=format_utc(stamp.time_ns), code="stamp-early")]
 
 
 def checkpoint_stamps(source: Source, roots: Sequence[x509.Certificate], stamp_roots: Sequence[x509.Certificate]) -> list[Finding]:
@@ -117,7 +121,15 @@ def checkpoint_stamps(source: Source, roots: Sequence[x509.Certificate], stamp_r
     try:
         origin, key, state = _ledger(source, roots)
     except OathcamError as error:
-        return [Finding(Severity.UNCHECKED, STAMP_LAYER, f"{len(names)} stamped checkpoints are not compared: {error}", file=STAMPS)]
+        return [
+            Finding(
+                Severity.UNCHECKED,
+                STAMP_LAYER,
+                f"{len(names)} stamped checkpoints are not compared: {error}",
+                file=STAMPS,
+                code="stamp-unchecked",
+            )
+        ]
     found = []
     for name in names:
         file = f"{STAMPS}/{name}"
@@ -126,10 +138,12 @@ def checkpoint_stamps(source: Source, roots: Sequence[x509.Certificate], stamp_r
             size = _check_checkpoint(note_bytes, origin, key, state)
             severity, text, stamp = _judge(source.read(file), sha256(note_bytes), stamp_roots)
         except (FormatError, IntegrityError, UnavailableError) as error:
-            found.append(Finding(Severity.BAD, STAMP_LAYER, str(error), file=file))
+            found.append(Finding(Severity.BAD, STAMP_LAYER, str(error), file=file, code="stamp-bad"))
             continue
         utc = format_utc(stamp.time_ns) if stamp else ""
-        found.append(Finding(severity, STAMP_LAYER, f"checkpoint of {size} leaves: {text}", file=file, utc=utc))
+        found.append(
+            Finding(severity, STAMP_LAYER, f"checkpoint of {size} leaves: {text}", file=file, utc=utc, code=_CODE.get(severity, ""))
+        )
     return found
 
 

@@ -73,6 +73,23 @@ def export_head(init: bytes, duration_ms: int, chapters: Sequence[Chapter], labe
     return box(b"ftyp", bytes(top[0][1])) + box(b"moov", *parts, box(b"udta", _chpl(chapters), _meta(label)))
 
 
+def original_init(head: bytes) -> bytes:
+    """The recording's own init segment out of a head that :func:`export_head` made; any other bytes as they are."""
+    try:
+        (_, ftyp), (_, moov) = walk(memoryview(head), LAYER)
+        children = [(kind, bytes(content)) for kind, content in walk(moov, LAYER)]
+        if children[-1][0] != b"udta":
+            return head
+        parts = [box(kind, _without_length(content)) if kind == b"mvex" else box(kind, content) for kind, content in children[:-1]]
+    except (FormatError, ValueError, IndexError):
+        return head
+    return box(b"ftyp", bytes(ftyp)) + box(b"moov", *parts)
+
+
+def _without_length(mvex: bytes) -> bytes:
+    return b"".join(box(kind, bytes(content)) for kind, content in walk(memoryview(mvex), LAYER) if kind != b"mehd")
+
+
 def _chpl(chapters: Sequence[Chapter]) -> bytes:
     kept = list(chapters)[:MAX_CHAPTERS]
     rows = []

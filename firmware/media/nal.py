@@ -85,16 +85,33 @@ def to_length_prefixed(nals: Sequence[bytes]) -> bytes:
     return b"".join([part for nal in nals for part in (len(nal).to_bytes(_PREFIX_BYTES, "big"), nal)])
 
 
-def split_length_prefixed(sample: bytes | memoryview, limit: int = MAX_NAL_UNITS) -> tuple[bytes, ...]:
+def split_length_prefixed(sample: bytes | memoryview, limit: int = MAX_NAL_UNITS, prefix_bytes: int = _PREFIX_BYTES) -> tuple[bytes, ...]:
     """The inverse of :func:`to_length_prefixed`. FormatError on a length that is zero or does not fit."""
     nals: list[bytes] = []
     position, size = 0, len(sample)
     while position < size:
-        begin = position + _PREFIX_BYTES
-        position = begin + int.from_bytes(sample[begin - _PREFIX_BYTES : begin], "big")
+        begin = position + prefix_bytes
+        position = begin + int.from_bytes(sample[begin - prefix_bytes : begin], "big")
         if position > size or position <= begin:
             raise FormatError(LAYER, f"expected a NAL unit of 1 to {max(size - begin, 0)} bytes, got {position - begin!r}", offset=begin)
         if len(nals) == limit:
             raise FormatError(LAYER, f"expected at most {limit!r} NAL units, got more", offset=begin)
         nals.append(bytes(sample[begin:position]))
     return tuple(nals)
+
+
+def prefix_bytes_of(configuration: bytes) -> int:
+    """Bytes of a NAL unit's length, from a demuxer's decoder configuration: 1, 2 or 4 by an avcC box (MP4, Matroska).
+
+    0: the container carries a byte stream (MPEG-TS, raw H.264). FormatError for an avcC box that allows neither.
+    """
+    if not configuration.startswith(b"\x01"):
+        return 0
+    if len(configuration) < 7 or configuration[4] & 3 == 2:
+        raise FormatError(LAYER, f"expected an AVC decoder configuration, got {configuration[:7]!r}", offset=4)
+    return (configuration[4] & 3) + 1
+
+
+def split_packet(packet: bytes, prefix_bytes: int) -> tuple[bytes, ...]:
+    """The NAL units of what a demuxer hands out; ``prefix_bytes`` by :func:`prefix_bytes_of`. FormatError when they are none."""
+    return split_length_prefixed(packet, prefix_bytes=prefix_bytes) if prefix_bytes else tuple(split_annexb(packet))

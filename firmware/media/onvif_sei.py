@@ -1,11 +1,11 @@
-"""The ONVIF Media Signing SEI: its type-length-value records, built and parsed.
+"""The ONVIF Media Signing SEI: built, and taken apart into what is signed and the records that say what for.
 
-Responsible for the SEI NAL unit of ONVIF Media Signing (specification 24.12 and later, "SEI format"): header, UUID,
-records, and what of it is signed. Refuses to know GOPs, keys and verdicts.
+Responsible for the SEI NAL unit of ONVIF Media Signing (specification 24.12 and later, "SEI format"): header, UUID, flags,
+emulation prevention, and which bytes are its document. Refuses to know GOPs, keys and verdicts; what a record says is read
+by :mod:`firmware.media.onvif_records`.
 
 Built: records in the order crypto, vendor, certificates, general, hash list, signature; integers big-endian; the document
-hashed without emulation prevention and escaped once at the end. Parsed: any order with the signature last, each record at
-most once, nothing unknown. Invariant: a record that parses has been read to its last byte.
+hashed without emulation prevention and escaped once at the end. Parsed: any order with the signature last.
 """
 
 from __future__ import annotations
@@ -15,59 +15,85 @@ from dataclasses import dataclass
 
 from firmware.errors import FormatError
 from firmware.media.nal import SEI, escape, unescape
+from firmware.media.onvif_records import (
+    CERTIFICATES,
+    CRYPTO,
+    GENERAL,
+    GENERAL_VALUE,
+    HASH_BYTES,
+    HASH_LIST,
+    LAYER,
+    SHA256_OID,
+    SIGNATURE,
+    SPEC_VERSION,
+    VENDOR,
+    General,
+    Records,
+    Vendor,
+    read_records,
+    split_records,
+)
 from firmware.timebase import Timestamp
 
-LAYER = "onvif-sei"
+__all__ = [
+    "HASH_BYTES",
+    "LAYER",
+    "General",
+    "SigningSei",
+    "Vendor",
+    "build_document",
+    "build_sei",
+    "fixed_records",
+    "is_signing_sei",
+    "parse_sei",
+]
+
 UUID = bytes.fromhex("005bc93f2d715e95ada4796f90877a6f")
-SPEC_VERSION = (25, 12, 0)
-HASH_BYTES = 32
 MAX_LISTED_HASHES = 600
 MAX_SEI_BYTES = 256 * 1024
 MAX_CERTIFICATES = 4
-SHA256_OID = bytes.fromhex("0609608648016503040201")
-
-GENERAL, HASH_LIST, SIGNATURE, CRYPTO, VENDOR, CERTIFICATES = 1, 2, 3, 4, 5, 6
 
 _USER_DATA_UNREGISTERED = 5
 _PREFIX = bytes((SEI, _USER_DATA_UNREGISTERED))
-_ESCAPED_UUID = escape(UUID)
+_CERTIFICATE_SEI = 0x80
 _DOCUMENT_ESCAPED = 0x40
 _FILETIME_OFFSET = 11_644_473_600 * 10_000_000
-_GENERAL = struct.Struct(">B3sBqqIH32s32s")
-
-
-@dataclass(frozen=True, slots=True)
-class Vendor:
-    """Who made the stream; each text at most 255 bytes of UTF-8."""
-
-    firmware_version: str
-    serial_number: str
-    manufacturer: str
-
-
-@dataclass(frozen=True, slots=True)
-class General:
-    """What one (partial) GOP is signed for. Times in 100 ns units since 1601-01-01 UTC; ``partial``: closed by no IDR."""
-
-    partial: bool
-    start: int
-    end: int
-    counter: int
-    hashed_nals: int
-    gop_hash: bytes
-    linked_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class SigningSei:
-    """A parsed SEI. ``document`` is what is hashed; ``signature`` is DER, ``None`` when the SEI is not signed."""
+    """A parsed SEI. ``document`` is what is hashed: up to the signature record, or all of it when there is none.
+
+    ``is_certificate_sei``: it brings certificates for the whole stream and speaks of no GOP. Without ``records.general`` and
+    without that flag it carries arbitrary data, which is hashed with the pictures.
+    """
 
     document: bytes
-    general: General
-    hash_list: tuple[bytes, ...] | None
-    certificates_pem: bytes | None
-    vendor: Vendor | None
+    records: Records
+    is_certificate_sei: bool
     signature: bytes | None
+
+    @property
+    def general(self) -> General:
+        """What it is signed for; FormatError when it speaks of no GOP."""
+        if self.records.general is None:
+            raise FormatError(LAYER, "expected general information, got an SEI of another kind")
+        return self.records.general
+
+    @property
+    def hash_list(self) -> tuple[bytes, ...] | None:
+        """The hashes of a GOP, ``None`` in low-bitrate mode."""
+        return self.records.hash_list
+
+    @property
+    def vendor(self) -> Vendor | None:
+        """Who made the stream, when it says so."""
+        return self.records.vendor
+
+    @property
+    def certificates_pem(self) -> bytes | None:
+        """The chain of the key that signs GOPs, when the SEI brings it."""
+        return self.records.certificates_pem
 
 
 def onvif_time(time: Timestamp) -> int:
@@ -100,7 +126,7 @@ def build_document(fixed: bytes, general: General, hash_list: list[bytes], signa
 
     An empty ``hash_list`` leaves the record out. ``signature_max_bytes`` is the reserved size, part of payloadSize.
     """
-    value = _GENERAL.pack(
+    value = GENERAL_VALUE.pack(
         2, bytes(SPEC_VERSION), general.partial, general.start, general.end, general.counter, general.hashed_nals,
         general.gop_hash, general.linked_hash,
     )  # fmt: skip
@@ -129,118 +155,41 @@ def is_signing_sei(nal: bytes) -> bool:
     position = 2
     while position < len(nal) - 1 and nal[position] == 0xFF:
         position += 1
-    return nal.startswith((UUID, _ESCAPED_UUID), position + 1)
+    return nal.startswith(UUID, position + 1)  # no two zeros in it: it stands unescaped
 
 
 def parse_sei(nal: bytes) -> SigningSei:
-    """Parse a Media Signing SEI NAL unit; FormatError on anything that the specification does not allow."""
-    if not 2 < len(nal) <= MAX_SEI_BYTES or nal[0] != SEI or nal[1] != _USER_DATA_UNREGISTERED:
+    """Parse a Media Signing SEI NAL unit; FormatError on anything that the specification does not allow.
+
+    IntegrityError for what it calls not authentic: arbitrary data beside other records.
+    """
+    if not 2 < len(nal) <= MAX_SEI_BYTES or not nal.startswith(_PREFIX):
         raise FormatError(LAYER, f"expected a user data SEI of at most {MAX_SEI_BYTES} bytes, got {nal[:2]!r} of {len(nal)} bytes")
-    raw = unescape(nal)
-    position = 2
-    while position < len(raw) and raw[position] == 0xFF:
-        position += 1
-    begin = position + 1
-    size = 255 * (position - 2) + (raw[position] if position < len(raw) else 0)
-    if len(raw) != begin + size + 1 or raw[-1] != 0x80 or size < len(UUID) + 1:
-        raise FormatError(LAYER, f"expected a payload of {size!r} bytes and a stop byte, got {len(raw) - begin} bytes", offset=position)
+    raw, begin = _unescaped(nal)
     if raw[begin : begin + len(UUID)] != UUID:
         raise FormatError(LAYER, "expected the UUID of Media Signing, got another", offset=begin)
-    reserved = raw[begin + len(UUID)]
-    if reserved & ~_DOCUMENT_ESCAPED:
-        raise FormatError(LAYER, f"expected flags 0x00 or 0x40, got {reserved:#04x}", offset=begin + len(UUID))
-    records, signature_at = _split_records(raw, begin + len(UUID) + 1, len(raw) - 1)
-    document = raw[:signature_at]
-    return _interpret(records, escape(document) if reserved else document)
-
-
-def _split_records(raw: bytes, position: int, end: int) -> tuple[dict[int, bytes], int]:
-    """The records by tag, and where the signature record begins (the end when there is none)."""
-    records: dict[int, bytes] = {}
-    signature_at = end
-    while position < end:
-        if SIGNATURE in records:
-            raise FormatError(LAYER, "expected the signature record last", offset=position)
-        if end - position < 3:
-            raise FormatError(LAYER, f"expected a record of at least 3 bytes, got {end - position}", offset=position)
-        tag, length = struct.unpack_from(">BH", raw, position)
-        if tag in records or not GENERAL <= tag <= CERTIFICATES or length > end - position - 3:
-            raise FormatError(LAYER, f"expected a known record once, within the SEI, got tag {tag!r} of {length!r} bytes", offset=position)
-        if tag == SIGNATURE:
-            signature_at = position
-        records[tag] = raw[position + 3 : position + 3 + length]
-        position += 3 + length
-    return records, signature_at
-
-
-def _interpret(records: dict[int, bytes], document: bytes) -> SigningSei:
-    if GENERAL not in records or CRYPTO not in records:
-        raise FormatError(LAYER, f"expected records 1 and 4 in every SEI, got {sorted(records)!r}")
-    _check_crypto(records[CRYPTO])
+    flags = raw[begin + len(UUID)]
+    if flags & ~(_CERTIFICATE_SEI | _DOCUMENT_ESCAPED):
+        raise FormatError(LAYER, f"expected flags 0x80 and 0x40 at most, got {flags:#04x}", offset=begin + len(UUID))
+    found, signature_at = split_records(raw, begin + len(UUID) + 1, len(raw) - 1)
+    records = read_records(found, bool(flags & _CERTIFICATE_SEI))
+    # "Hashed from first byte to last written byte, stop bit inclusive": an SEI without signature is a document as a whole.
+    document = raw if records.signature is None else raw[:signature_at]
     return SigningSei(
-        document,
-        _parse_general(records[GENERAL]),
-        _parse_hash_list(records[HASH_LIST]) if HASH_LIST in records else None,
-        _parse_certificates(records[CERTIFICATES]) if CERTIFICATES in records else None,
-        _parse_vendor(records[VENDOR]) if VENDOR in records else None,
-        _parse_signature(records[SIGNATURE]) if SIGNATURE in records else None,
+        escape(document) if flags & _DOCUMENT_ESCAPED else document, records, bool(flags & _CERTIFICATE_SEI), records.signature
     )
 
 
-def _check_crypto(value: bytes) -> None:
-    # Only SHA-256 is read. The signature algorithm is the key's; the field is empty for EC keys.
-    hash_oid, rest = _counted(value[1:])
-    _, rest = _counted(rest)
-    if value[:1] != b"\x01" or hash_oid != SHA256_OID or rest != bytes(2):
-        raise FormatError(LAYER, f"expected crypto information version 1 with SHA-256, got {value[:16]!r}")
-
-
-def _parse_general(value: bytes) -> General:
-    if len(value) != _GENERAL.size or value[0] != 2 or value[4] > 1:
-        raise FormatError(LAYER, f"expected general information version 2 of {_GENERAL.size} bytes, got {value[:5]!r} of {len(value)}")
-    _, _, partial, start, end, counter, hashed_nals, gop_hash, linked_hash = _GENERAL.unpack(value)
-    return General(bool(partial), start, end, counter, hashed_nals, gop_hash, linked_hash)
-
-
-def _parse_hash_list(value: bytes) -> tuple[bytes, ...]:
-    count, rest = divmod(len(value) - 1, HASH_BYTES)
-    if value[:1] != b"\x01" or rest or not 0 < count <= MAX_LISTED_HASHES:
-        raise FormatError(LAYER, f"expected a hash list version 1 of 1 to {MAX_LISTED_HASHES} hashes, got {len(value)} bytes")
-    return tuple(value[at : at + HASH_BYTES] for at in range(1, len(value), HASH_BYTES))
-
-
-def _parse_certificates(value: bytes) -> bytes:
-    if value[:2] != b"\x01\x00" or len(value) == 2:
-        raise FormatError(LAYER, f"expected certificates version 1 in PEM, got {value[:2]!r} of {len(value)} bytes")
-    return value[2:]
-
-
-def _parse_vendor(value: bytes) -> Vendor:
-    if value[:1] != b"\x01":
-        raise FormatError(LAYER, f"expected vendor information version 1, got {value[:1]!r}")
-    first, rest = _counted(value[1:])
-    second, rest = _counted(rest)
-    third, rest = _counted(rest)
-    if rest:
-        raise FormatError(LAYER, f"expected three vendor texts, got {len(rest)} bytes more")
-    try:
-        return Vendor(first.decode(), second.decode(), third.decode())
-    except UnicodeDecodeError as error:
-        raise FormatError(LAYER, f"expected vendor texts in UTF-8, got {value[error.start : error.start + 1]!r}") from None
-
-
-def _parse_signature(value: bytes) -> bytes:
-    if len(value) < 4 or value[0] != 1:
-        raise FormatError(LAYER, f"expected a signature version 1, got {value[:1]!r} of {len(value)} bytes")
-    size = int.from_bytes(value[1:3], "big")
-    # Padding is not signed; it must be what the specification writes, so that no byte of an SEI is free.
-    if not 0 < size <= len(value) - 3 or value[3 + size :].strip(b"\x01"):
-        raise FormatError(LAYER, f"expected a signature of up to {len(value) - 3} bytes padded with 0x01, got {size!r}")
-    return value[3 : 3 + size]
-
-
-def _counted(data: bytes) -> tuple[bytes, bytes]:
-    """A value after its length u8, and what follows it."""
-    if not data or len(data) < 1 + data[0]:
-        raise FormatError(LAYER, "expected a counted value, got too few bytes")
-    return data[1 : 1 + data[0]], data[1 + data[0] :]
+def _unescaped(nal: bytes) -> tuple[bytes, int]:
+    """The NAL unit without emulation prevention, and where its payload begins."""
+    position = 2
+    while position < len(nal) and nal[position] == 0xFF:
+        position += 1
+    size = 255 * (position - 2) + (nal[position] if position < len(nal) else 0)
+    begin = position + 1
+    # ONVIF's signer library leaves emulation prevention to its caller, and its example signer writes none into MP4: the
+    # payload's size tells which form stands here.
+    raw = next((form for form in (unescape(nal), nal) if len(form) == begin + size + 1), b"")
+    if not raw or raw[-1] != 0x80 or size < len(UUID) + 1:
+        raise FormatError(LAYER, f"expected a payload of {size!r} bytes and a stop byte, got {len(nal) - begin} bytes", offset=position)
+    return raw, begin

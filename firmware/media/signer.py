@@ -40,16 +40,26 @@ class StreamSigner:
     """Signs one recording, GOP after GOP in order. Not thread-safe: one worker owns it.
 
     ``chain_pem``: leaf first, intermediates, without the root, at most four. ``sign_digest`` gets the SHA-256 digest and
-    returns a DER ``Ecdsa-Sig-Value``. ``signature_max_bytes``: 72 for a P-256 key, 104 for P-384.
+    returns a DER ``Ecdsa-Sig-Value``. ``signature_max_bytes``: 72 for a P-256 key, 104 for P-384. ``hash_list`` False is the
+    specification's low-bitrate mode: SEIs without list, 32 bytes a slice smaller; a change is then placed to its GOP alone.
     """
 
-    def __init__(self, chain_pem: bytes, sign_digest: Callable[[bytes], bytes], signature_max_bytes: int, vendor: Vendor) -> None:
+    def __init__(
+        self,
+        chain_pem: bytes,
+        sign_digest: Callable[[bytes], bytes],
+        signature_max_bytes: int,
+        vendor: Vendor,
+        *,
+        hash_list: bool = True,
+    ) -> None:
         count = chain_pem.count(b"-----BEGIN CERTIFICATE-----")
         if not 1 <= count <= MAX_CERTIFICATES or len(chain_pem) > _MAX_CHAIN_BYTES:
             raise ValueError(f"expected 1 to {MAX_CERTIFICATES} certificates in PEM, got {count!r} in {len(chain_pem)} bytes")
         self._fixed = fixed_records(vendor, chain_pem)
         self._sign_digest = sign_digest
         self._signature_max_bytes = signature_max_bytes
+        self._max_listed = MAX_LISTED_HASHES if hash_list else 0
         self._counter = 0
         self._anchor = b""
         self._linked_hash = bytes(HASH_BYTES)
@@ -86,7 +96,7 @@ class StreamSigner:
             gop_hash=sha256(b"".join(hashes)).digest(),
             linked_hash=self._linked_hash,
         )
-        listed = hashes if len(hashes) <= MAX_LISTED_HASHES else []
+        listed = hashes if len(hashes) <= self._max_listed else []
         document = build_document(self._fixed, general, listed, self._signature_max_bytes)
         sei = build_sei(document, self._sign_digest(sha256(document).digest()), self._signature_max_bytes)
         self._counter, self._anchor, self._linked_hash = general.counter, anchor, hashes[0]

@@ -31,6 +31,40 @@ class GopStatus(Enum):
     """No signature for this GOP was found."""
     CANNOT_TELL = "cannot tell"
     """Its signature is there and cannot be checked here; ``reason`` says why."""
+    CUT = "cut"
+    """The first GOP of a clip that was cut inside it: every picture received is signed, those in front are missing."""
+    REORDERED = "out of order"
+    """As signed, and not where it was signed: it stands behind a later GOP, or its SEI in front of its pictures."""
+    REPLAYED = "repeated"
+    """The same pictures as a GOP before it."""
+    OTHER_SIGNER = "by another signer"
+    """As signed, by a trusted signer, who is not the one of the first GOP."""
+
+
+class StreamVerdict(Enum):
+    """What the whole stream is. Only AUTHENTIC and AUTHENTIC_CLIP say that nothing in it was changed and by whom it is."""
+
+    AUTHENTIC = "authentic"
+    """From its true beginning to its last picture: every GOP valid, linked, by one signer whom a trusted root vouches for."""
+    AUTHENTIC_CLIP = "authentic clip"
+    """The same for a part: its beginning was cut off, or the signature of its last GOP is not in it."""
+    UNCHANGED = "unchanged, signer unknown"
+    """As one of these two, and no trusted root was given: unity, not origin."""
+    NOT_AUTHENTIC = "not authentic"
+    CANNOT_TELL = "cannot tell"
+    UNSIGNED = "not signed"
+
+
+_BAD = frozenset(
+    {
+        GopStatus.ALTERED,
+        GopStatus.MISSING,
+        GopStatus.BAD_SIGNATURE,
+        GopStatus.REORDERED,
+        GopStatus.REPLAYED,
+        GopStatus.OTHER_SIGNER,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +112,27 @@ class GopVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A run of GOPs, by one signer, whose counters go on: one recording, or one clip of it.
+
+    ``first_gop`` and ``last_gop`` are numbers of GOPs received.
+    """
+
+    first_gop: int
+    last_gop: int
+    first_counter: int
+    last_counter: int
+    signer: x509.Certificate
+
+
+@dataclass(frozen=True, slots=True)
 class StreamReport:
-    """``gops`` counts what was received; ``verdicts`` also name GOPs that are missing, in order of discovery.
+    """``gops`` counts what was received; ``verdicts`` also name GOPs that are missing, in order of place.
 
     ``chain_checked`` is ``None`` when no roots were given: signatures were then checked against the certificate that the
     stream brought, which proves unity and not origin. ``true_beginning``: the first GOP received is the first that was
-    signed in its stream (counter 1, nothing linked). ``broken_links``: counters of GOPs that do not follow the one before.
+    signed in its stream (counter 1, nothing linked). ``broken_links``: counters of GOPs that do not follow the one before;
+    ``breaks`` says it in sentences. ``notes`` are further faults; ``remarks`` are none.
     """
 
     gops: int
@@ -97,6 +146,33 @@ class StreamReport:
     true_beginning: bool
     broken_links: tuple[int, ...]
     notes: tuple[str, ...]
+    breaks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    sessions: tuple[Session, ...] = ()
+
+    @property
+    def verdict(self) -> StreamVerdict:
+        """The whole stream in one word."""
+        statuses = {verdict.status for verdict in self.verdicts}
+        if statuses <= {GopStatus.UNSIGNED} and not (self.signer or self.notes):
+            return StreamVerdict.UNSIGNED
+        if statuses & _BAD or self.breaks:
+            return StreamVerdict.NOT_AUTHENTIC
+        if GopStatus.CANNOT_TELL in statuses:
+            return StreamVerdict.CANNOT_TELL
+        if self.notes or any(verdict.status is GopStatus.UNSIGNED for verdict in self._inner()):
+            return StreamVerdict.NOT_AUTHENTIC
+        if not statuses & {GopStatus.VALID, GopStatus.CUT}:
+            return StreamVerdict.CANNOT_TELL
+        if self.chain_checked is None:
+            return StreamVerdict.UNCHANGED
+        whole = statuses == {GopStatus.VALID} and self.true_beginning
+        return StreamVerdict.AUTHENTIC if whole else StreamVerdict.AUTHENTIC_CLIP
+
+    def _inner(self) -> tuple[GopVerdict, ...]:
+        """Verdicts without those that a clip explains: a first GOP without IDR, and an unsigned last GOP."""
+        begin = 1 if self.verdicts and self.verdicts[0].reason and self.verdicts[0].status is GopStatus.UNSIGNED else 0
+        return self.verdicts[begin : len(self.verdicts) - self.unsigned_tail]
 
     @property
     def valid_gops(self) -> int:
@@ -115,10 +191,15 @@ class StreamReport:
         """
         tail = self.gops - 1 if self.unsigned_tail else -2
         found = [verdict.describe() for verdict in self.verdicts if verdict.status is not GopStatus.VALID and verdict.gop != tail]
-        found += [f"GOP with counter {counter} is not linked to the GOP before it" for counter in self.broken_links]
+        found += self.breaks
         if self.valid_gops and not self.true_beginning:
             found.append(f"the beginning is missing or not signed: the first GOP with a signature has counter {self.first_counter}")
         return found + list(self.notes)
+
+    def findings(self) -> list[str]:
+        """:meth:`problems`, the unsigned last GOP, and remarks: everything worth a sentence."""
+        tail = [f"{self.verdicts[-1].describe()}; its SEI, which travels behind it, is not there"] if self.unsigned_tail else []
+        return self.problems() + tail + list(self.remarks)
 
 
 def _pictures(numbers: tuple[int, ...]) -> str:

@@ -5,9 +5,10 @@ sealing to two recipients, durable writes, ledger with signatures, signed manife
 ``ffmpeg -c copy`` into fragmented MP4, piped through ``age -r`` into a file; it neither signs nor hashes nor syncs. Both as whole
 processes, start-up included, in alternating rounds; the median counts. Both read the encoder's elementary stream; a second comparison
 spares ffmpeg the search for pictures in it. Then what the Pi's back-end costs beside sensor and encoder, at 720p30 and 4 Mbit/s
-(``capture.py``). Results go into ``bench.json``: name → {value, unit, peer, peer_value, ratio, aim}; without an aim it is just told.
+(``capture.py``); and ``verify_vs_decode``: ``oathcam verify`` with a recipient's key, every layer of what was recorded, against
+``ffmpeg -f null`` decoding the same footage once it is opened. Results go into ``bench.json``: name → {value, unit, peer, peer_value, ratio, aim}; without an aim it is just told.
 
-Options: ``--rounds N``, ``--minutes N`` of footage a round, ``--only capture`` or ``--only evidence``, ``--profile FILE`` (one run of
+Options: ``--rounds N``, ``--minutes N`` of footage a round, ``--only capture``, ``evidence`` or ``verify``, ``--profile FILE`` (one run of
 ours under cProfile, nothing else).
 """
 
@@ -106,13 +107,34 @@ class Bench:
     def ours(self, profile: str = "") -> tuple[float, float]:
         """CPU seconds per minute of footage, and peak memory over the pre-event buffer in MB."""
         camera = self._directory / "camera"
-        order = CameraOrder("BENCH-1", "oathcam", "", str(self._policy), "sim", KeyProtection.SIMULATED)
-        make_camera(camera, self._agency, order)
-        script = Path(__file__).with_name("ours.py")
-        done = run((sys.executable, script, camera, self._footage.annexb, str(self._minutes), str(PRESS_S), *filter(None, [profile])))
+        done = self._record(camera, profile)
         buffered = self._check(camera)
         shutil.rmtree(camera)
         return done.cpu_s / self._minutes, (json.loads(done.output)["peak_rss_bytes"] - buffered) / 1e6
+
+    def verification(self, rounds: int) -> tuple[float, float]:
+        """CPU seconds per minute of footage: `oathcam verify` with a key, and ffmpeg decoding what `oathcam open` makes of it."""
+        camera, opened = self._directory / "camera", self._directory / "opened"
+        self._record(camera)
+        agency = self._directory / "agency"
+        oathcam = (sys.executable, "-P", "-m", "tools.cli")
+        keys = ("--trust", agency / "root.crt", "--key", agency / "agency.key")
+        run((*oathcam, "open", camera / "card", *keys, "--output", opened))
+        (film,) = opened.glob("*.mp4")
+        decode = ("ffmpeg", "-v", "error", "-nostdin", "-i", film, "-f", "null", "-")
+        verify = (*oathcam, "verify", camera / "card", *keys)
+        pairs = [(run(verify).cpu_s / self._minutes, run(decode).cpu_s / self._minutes) for _ in range(rounds)]
+        shutil.rmtree(camera)
+        shutil.rmtree(opened)
+        ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+        return ours, theirs
+
+    def _record(self, camera: Path, profile: str = "") -> Run:
+        """One camera of its own, whose card then holds the footage as one recording."""
+        order = CameraOrder("BENCH-1", "oathcam", "", str(self._policy), "sim", KeyProtection.SIMULATED)
+        make_camera(camera, self._agency, order)
+        script = Path(__file__).with_name("ours.py")
+        return run((sys.executable, script, camera, self._footage.annexb, str(self._minutes), str(PRESS_S), *filter(None, [profile])))
 
     def _check(self, camera: Path) -> int:
         """A path that lost a picture was not measured. Returns the bytes that the buffer held at activation."""
@@ -169,6 +191,11 @@ def evidence(bench: Bench, count: int) -> dict[str, dict[str, Any]]:
     }
 
 
+def verification(bench: Bench, count: int) -> dict[str, dict[str, Any]]:
+    verify_s, decode_s = bench.verification(count)
+    return {"verify_vs_decode": result(verify_s, "CPU s/min", "ffmpeg -f null, decoding", decode_s, 0.2)}
+
+
 def capture_costs(count: int) -> dict[str, dict[str, Any]]:
     boundary = [(*capture.through_the_wire(), capture.in_one_process()) for _ in range(count)]
     there_s, here_s, one_s = (statistics.median(column) for column in zip(*boundary, strict=True))
@@ -188,7 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=int, default=5)
-    parser.add_argument("--only", choices=("evidence", "capture"))
+    parser.add_argument("--only", choices=("evidence", "capture", "verify"))
     parser.add_argument("--profile", default="", metavar="FILE")
     options = parser.parse_args()
     for program in ("ffmpeg", "ffprobe", "age", "age-keygen"):
@@ -202,8 +229,11 @@ def main() -> None:
     results = {}
     if options.only != "capture":
         with made_bench(options.minutes) as bench:
-            results |= evidence(bench, options.rounds)
-    if options.only != "evidence":
+            if options.only != "verify":
+                results |= evidence(bench, options.rounds)
+            if options.only != "evidence":
+                results |= verification(bench, options.rounds)
+    if options.only in (None, "capture"):
         results |= capture_costs(options.rounds)
     (ROOT / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
     show(results)

@@ -28,8 +28,9 @@ class Hole:
 
 
 def account(tail: LedgerTail, source: DirectorySource, key: OpeningKey, fps: int, losses: Losses) -> dict[str, Any]:
-    """``pictures_lost``: missing in the evidence; ``…_bench`` of these the fake sensor never gave, for the bench was late;
-    ``…_recorder``: the rest. ``…_unaccounted``: those of holes that no drop and no gap entry of the ledger reaches into."""
+    """``pictures_lost``: missing in the evidence; ``…_bench`` of these the fake sensor never gave, for the bench was late or its processors
+    were taken (``bench.Loss``); ``…_recorder``: the rest. ``…_unaccounted``: those of holes that no drop and no gap entry of the ledger
+    reaches into."""
     found = holes(sorted(picture_times(tail, source, key)), fps)
     lost = sum(hole.pictures for hole in found)
     within = Counter(whose for at_ns, whose in losses if any(hole.from_us < at_ns // 1000 < hole.to_us for hole in found))

@@ -12,12 +12,12 @@ from firmware.errors import FormatError
 from firmware.media import nal
 from firmware.media.access_unit import AccessUnit, parse_access_unit
 from firmware.media.chain import parse_chain
+from firmware.media.differences import differences
 from firmware.media.fmp4 import AudioTrack, Fragmenter, VideoTrack, init_segment
 from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.media.gop import Gop, GopAssembler
 from firmware.media.onvif_sei import Vendor, is_signing_sei, parse_sei
 from firmware.media.preevent import PreEventBuffer
-from firmware.media.received_gop import differences
 from firmware.media.signer import StreamSigner
 from firmware.media.sps import parse_sps
 from firmware.media.time_sei import parse_time_sei

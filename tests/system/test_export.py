@@ -164,6 +164,20 @@ def test_gstreamer_plays_it(bench, store, keys, tmp_path):
     assert played.count("chain   *******") == bench.manifest(RECORDING).pictures
 
 
+@pytest.mark.parametrize("with_store", [True, False])
+def test_the_verifier_knows_an_export_again(store, agency, keys, tmp_path, with_store):
+    """Beside its manifest the file is authentic; alone its pictures are, and the rest cannot be told. What the export put in front of
+    the fragments is named as nobody's word."""
+    movie = opened(store, keys, tmp_path)
+    given = [str(movie), *([str(store)] if with_store else [])]
+    done = oathcam(tmp_path, "verify", *given, "--trust", str(agency.directory / "root.crt"), "--json")
+    assert done.returncode == (0 if with_store else 3)
+    device = next(one for one in json.loads(done.stdout)["devices"] if one["recordings"][0]["recording"] == movie.name)
+    codes = [one["code"] for one in device["recordings"][0]["findings"]]
+    assert "film-export" in codes
+    assert ("no-manifest" in codes) != with_store
+
+
 # --- what does not leave ----------------------------------------------------------------------------------------------
 
 

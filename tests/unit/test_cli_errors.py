@@ -133,7 +133,7 @@ def test_a_root_of_the_same_name_and_another_key_is_refused(recorded, tmp_path: 
 
 
 def test_things_that_are_no_evidence(tmp_path: Path) -> None:
-    for path, said in ((".", "holds no evidence"), ("nowhere", "is not a directory")):
+    for path, said in ((".", "holds no evidence"), ("nowhere", "is not there")):
         code, text = run([*OATHCAM, "verify", path], tmp_path)
         assert code == 2
         assert said in text

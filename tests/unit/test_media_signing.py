@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.errors import FormatError
+from firmware.media.differences import differences
 from firmware.media.gop import Gop
 from firmware.media.nal import escape, is_vcl, unescape
 from firmware.media.onvif_sei import Vendor, build_document, build_sei, fixed_records, is_signing_sei, parse_sei
-from firmware.media.received_gop import differences
 from firmware.media.signer import StreamSigner
 from firmware.media.stream_report import GopStatus, Missing, StreamReport
 from firmware.media.time_sei import PictureTime, build_time_sei, insert_time, parse_time_sei
@@ -180,10 +180,10 @@ def changes() -> dict[str, tuple[Callable[[Stream], Stream], str]]:
         "GOP missing": (lambda s: s[:20] + s[30:], "GOP with counter 3 is missing before picture 20"),
         "two GOPs missing": (lambda s: s[:20] + s[40:], "GOP with counter 4 is not linked"),
         "GOPs swapped": (lambda s: s[:20] + s[30:40] + s[20:30] + s[40:], "is not linked"),
-        "GOP doubled": (lambda s: s[:30] + s[20:30] + s[30:], "again or out of order"),
-        "two GOPs doubled": (lambda s: s[:40] + s[20:40] + s[40:], "again or out of order"),
+        "GOP doubled": (lambda s: s[:30] + s[20:30] + s[30:], "is repeated; it repeats GOP 2"),
+        "two GOPs doubled": (lambda s: s[:40] + s[20:40] + s[40:], "is repeated; it repeats"),
         "head cut": (lambda s: s[20:], "the beginning is missing"),
-        "first GOP cut": (lambda s: s[10:], "GOP with counter 1 is missing"),
+        "first GOP cut": (lambda s: s[10:], "the beginning is missing"),
         "SEI removed": (lambda s: [*s[:21], [n for n in s[21] if not is_signing_sei(n)], *s[22:]], "GOP 1 (pictures 10 to 19) is unsigned"),
         "foreign slice": (lambda s: [*s[:15], [*s[15], b"\x42\x88\x21"], *s[16:]], "type 2, which no signature covers"),
         "tail extended": (lambda s: [*s, [b"\x41\x88\x99\x21"]], "added: picture 50"),

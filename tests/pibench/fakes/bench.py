@@ -9,12 +9,14 @@ sensor sees; its pictures are kept beside the socket.
 
 from __future__ import annotations
 
+import collections
 import faulthandler
 import json
 import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,39 @@ class Loss:
     late, for that time whoever returns the buffers did not have."""
     CODEC = "codec"
     """The codec has more than the one picture that it works on, and memory to write them into."""
+    STARVED = "starved"
+    """In the last second the process's threads together waited for a processor longer than the buffers last. Whether they would have
+    returned a buffer in time otherwise cannot be told."""
     PRODUCT = "product"
+
+
+class Waits:
+    """How long this process's threads waited for a processor, by the kernel's account (Documentation/scheduler/sched-stats)."""
+
+    _LOOK_S, _SPAN_S = 0.25, 1.0
+
+    def __init__(self) -> None:
+        self._seen: collections.deque[tuple[float, float]] = collections.deque()
+
+    def look(self) -> None:
+        """Called with every exposure; looks four times a second."""
+        now = time.monotonic()
+        if not self._seen or now - self._seen[-1][0] >= self._LOOK_S:
+            self._seen.append((now, self._total_s()))
+            while now - self._seen[0][0] > self._SPAN_S + self._LOOK_S:
+                self._seen.popleft()
+
+    def recent_s(self) -> float:
+        """In about the last second, all threads together."""
+        return self._total_s() - self._seen[0][1] if self._seen else 0.0
+
+    @staticmethod
+    def _total_s() -> float:
+        total_ns = 0
+        for task in Path("/proc/self/task").iterdir():
+            with suppress(OSError, IndexError):  # ended meanwhile, or a kernel without that account
+                total_ns += int((task / "schedstat").read_text().split()[1])
+        return total_ns / 1e9
 
 
 class Hand:

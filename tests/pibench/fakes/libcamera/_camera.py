@@ -39,7 +39,8 @@ class Camera:
         self._acquired = self._running = False
         self._queue: collections.deque[Request] = collections.deque()
         self._thread: threading.Thread | None = None
-        self._duration_us, self._sequence = 33_333, 0
+        self._duration_us, self._sequence, self._requests = 33_333, 0, 0
+        self._waits = bench.Waits()
         self._configuration: CameraConfiguration | None = None
         self.properties = {
             ControlId(key, ControlType.Integer32): value
@@ -77,11 +78,13 @@ class Camera:
 
     def configure(self, configuration: CameraConfiguration) -> int:
         self._configuration = configuration
+        self._requests = 0
         for each in configuration:
             each.stream.configuration = each
         return 0
 
     def create_request(self, cookie: int) -> Request:
+        self._requests += 1
         return Request(cookie)
 
     def start(self, wanted: dict[Any, Any]) -> None:
@@ -124,16 +127,25 @@ class Camera:
                 time.sleep(early)
             if early < -self._duration_us / 1e6:
                 even = max(even, due - 2 * early)  # now, and as long again
+            self._waits.look()
             if self._running:
                 self._sequence += 1
                 self._expose(boot_ns, due < even)
+
+    def _whose(self, late: bool) -> str:
+        if late:
+            return bench.Loss.SENSOR
+        if fake_video11.behind():
+            return bench.Loss.CODEC
+        starved = self._waits.recent_s() > self._requests * self._duration_us / 1e6
+        return bench.Loss.STARVED if starved else bench.Loss.PRODUCT
 
     def _expose(self, at_ns: int, late: bool) -> None:
         if hand.swallows_picture():
             hand.lose(at_ns, bench.Loss.HAND)
             return
         if not self._queue:
-            hand.lose(at_ns, bench.Loss.SENSOR if late else bench.Loss.CODEC if fake_video11.behind() else bench.Loss.PRODUCT)
+            hand.lose(at_ns, self._whose(late))
             return
         request = self._queue.popleft()
         self._apply(request.wanted)

@@ -1,0 +1,213 @@
+"""The ledger, checked: certificate, signed roots, witnesses, boots, and what it says of the camera's time.
+
+Same responsibilities and invariants as :mod:`firmware.evidence.verify`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from firmware.custody.accounting import Accounting
+from firmware.custody.checkpoint import LogState, read_log
+from firmware.custody.diagnosis import diagnose
+from firmware.custody.entries import Entry
+from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError
+from firmware.evidence import pki
+from firmware.evidence.findings import Finding, Severity
+from firmware.evidence.witness import (
+    LedgerKey,
+    Sight,
+    compare,
+    no_witness,
+    receipts_in,
+    sight_from_checkpoint,
+    sight_from_receipt,
+    unavailable,
+)
+
+if TYPE_CHECKING:
+    from firmware.evidence.verify import Source
+
+LOG = "ledger/log"
+DEVICE_CHAIN = "ledger/device.pem"
+CHECKPOINT = "ledger/checkpoint"
+RECEIPTS = "ledger/receipts"
+_BOOT_AGAIN = "Look for the camera's other ledgers: at its docks, and on other cards."
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """Who else may know the ledger: loose checkpoint notes by name, and the Ed25519 keys of docks by witness name."""
+
+    checkpoints: Mapping[str, bytes] = field(default_factory=dict)
+    docks: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedLedger:
+    """What the ledger proves. ``state`` is ``None`` when it proves nothing; ``serial`` is empty when no certificate names one.
+    ``is_docks``: a dock cosigned the checkpoint beside it, so it is a dock's copy, behind which the camera's own may go on."""
+
+    serial: str
+    state: LogState | None
+    is_docks: bool = False
+
+
+def check_ledger(source: Source, roots: Sequence[x509.Certificate], witnesses: Witnesses, findings: list[Finding]) -> CheckedLedger:
+    """Check the ledger of one source; appends what is found."""
+    leaf = _device(source, roots, findings)
+    if leaf is None:
+        return CheckedLedger("", None)
+    serial = pki.common_name(leaf)
+    key = LedgerKey(f"oathcam/{serial}", pki.public_key(leaf))
+    state = _read(source, key, findings)
+    if state is None:
+        return CheckedLedger(serial, None)
+    sights = list(_sights(source, roots, serial, key, witnesses, findings))
+    findings += compare(state.hashes, sights)
+    if not any(sight.outside for sight in sights):
+        findings.append(no_witness(len(state.entries)))
+    findings += check_boots(state.entries)
+    return CheckedLedger(serial, state, any(sight.cosigned and not sight.outside for sight in sights))
+
+
+def _device(source: Source, roots: Sequence[x509.Certificate], findings: list[Finding]) -> x509.Certificate | None:
+    if "log" not in source.names("ledger"):
+        text, remedy = "there is no ledger beside these recordings", "Give the whole card or the dock's store, not a recording alone."
+        findings.append(Finding(Severity.MISSING, "ledger", text, file=LOG, code="no-ledger", remedy=remedy))
+        return None
+    try:
+        chain = pki.load_certificates_pem(source.read(DEVICE_CHAIN))
+        pki.check_chain(chain, roots, pki.Role.CAMERA, pki.not_before_ns(chain[0]))
+    except UnavailableError as error:
+        code = "no-device-certificate" if "device.pem" not in source.names("ledger") else "no-root"
+        remedy = error.remedy if code == "no-root" else "Put the camera's certificates (device.pem) beside its ledger."
+        findings.append(Finding(Severity.MISSING, "certificate", str(error), file=DEVICE_CHAIN, code=code, remedy=remedy))
+        return None
+    except OathcamError as error:
+        findings.append(Finding(Severity.BAD, "certificate", str(error), file=DEVICE_CHAIN, code="certificate-bad"))
+        return None
+    text = f"camera {pki.common_name(chain[0])!r} under the agency root"
+    findings.append(Finding(Severity.GOOD, "certificate", text, file=DEVICE_CHAIN))
+    return chain[0]
+
+
+def _read(source: Source, key: LedgerKey, findings: list[Finding]) -> LogState | None:
+    try:
+        data = source.read(LOG)
+    except UnavailableError as error:
+        findings.append(Finding(Severity.MISSING, "ledger", str(error), file=LOG, code="no-ledger", remedy="Read the card again."))
+        return None
+    try:
+        state = read_log(data, key.origin, key.public_key, verify_all=True)
+        refused = state.checkpoint is None and bool(data)
+        reason = "nothing in it is signed"
+    except (FormatError, IntegrityError) as error:
+        refused, reason = True, str(error)
+    if refused:
+        found = diagnose(data, key.origin, key.public_key)
+        findings.append(Finding(Severity.BAD, "ledger", f"{found.text} ({reason})", file=LOG, code=found.code))
+        return None
+    if state.checkpoint is None:
+        findings.append(Finding(Severity.MISSING, "ledger", "the ledger is empty", file=LOG, code="ledger-empty", remedy=_BOOT_AGAIN))
+        return None
+    text = f"{len(state.entries)} leaves hash to the root that the camera signed"
+    findings.append(Finding(Severity.GOOD, "ledger", text, file=LOG))
+    if state.tail:
+        text = f"{len(state.tail)} bytes after the last signed checkpoint: nobody's word, not used"
+        findings.append(Finding(Severity.NOTE, "ledger", text, file=LOG, code="ledger-tail"))
+    return state
+
+
+def _sights(
+    source: Source, roots: Sequence[x509.Certificate], serial: str, key: LedgerKey, witnesses: Witnesses, findings: list[Finding]
+) -> Iterator[Sight]:
+    """Everything signed that speaks of the ledger's length: what lies beside it, and what was given."""
+    notes = dict(witnesses.checkpoints)
+    if "checkpoint" in source.names("ledger"):
+        try:
+            notes[CHECKPOINT] = source.read(CHECKPOINT)
+        except UnavailableError as error:
+            findings.append(unavailable(error, CHECKPOINT))
+    for file, data in notes.items():
+        if file != CHECKPOINT and not data.startswith(key.origin.encode() + b"\n"):
+            continue  # of another camera
+        sight = sight_from_checkpoint(data, file, key, witnesses.docks, findings, outside=file != CHECKPOINT)
+        if sight is not None:
+            yield sight
+    for name in receipts_in(source.names(RECEIPTS)):
+        file = f"{RECEIPTS}/{name}"
+        try:
+            yield sight_from_receipt(source.read(file), source.read(f"{file}.p7s"), file, serial, roots)
+        except UnavailableError as error:
+            findings.append(unavailable(error, file))
+        except (FormatError, IntegrityError) as error:
+            findings.append(Finding(Severity.BAD, "receipt", str(error), file=file, code="witness-bad"))
+
+
+def check_boots(entries: Sequence[Entry]) -> list[Finding]:
+    """The key store's counter against the boot leaves: up by one each time, or something happened in between."""
+    findings: list[Finding] = []
+    boots = [entry for entry in entries if entry.kind == "boot"]
+    for boot in boots:
+        if boot.fields["counter"] != boot.boot:
+            text = f"leaf {boot.n}: the boot calls itself {boot.boot}, and the key store counted {boot.fields['counter']}"
+            findings.append(Finding(Severity.BAD, "ledger", text, file=LOG, utc=boot.time.utc, code="boot-counter-differs"))
+    for before, boot in pairwise(boots):
+        step = boot.fields["counter"] - before.fields["counter"]
+        if step < 1:
+            text = f"leaf {boot.n}: boot {boot.fields['counter']} follows boot {before.fields['counter']}"
+            findings.append(Finding(Severity.BAD, "ledger", text, file=LOG, utc=boot.time.utc, code="boot-counter-backwards"))
+        elif step > 1:
+            skipped = f"{step - 1} boot(s) between {before.fields['counter']} and {boot.fields['counter']} left no leaf"
+            text = f"{skipped}: power went before the first one was written, or the ledger went on from an older copy"
+            finding = Finding(Severity.UNCHECKED, "ledger", text, utc=boot.time.utc, code="boot-counter-skipped", remedy=_BOOT_AGAIN)
+            findings.append(finding)
+    if boots and not any(one.severity is Severity.BAD for one in findings):
+        text = f"boots {boots[0].fields['counter']} to {boots[-1].fields['counter']} in the key store's count"
+        findings.append(Finding(Severity.GOOD, "ledger", text, file=LOG))
+    return findings
+
+
+def told_facts(entries: Sequence[Entry]) -> list[Finding]:
+    """Signed facts about the device that every reader should see: power losses, gaps, faults, clock steps, torn tails."""
+    notes = []
+    for entry in entries:
+        fields = entry.fields
+        match entry.kind:
+            case "boot" if fields["previous"] in ("power-loss", "crash"):
+                code, text = "boot-unclean", f"boot {entry.boot} after a {fields['previous']}"
+            case "gap":
+                code, text = "gap", f"{fields['duration_us'] / 1e6:.1f} s not ready: {fields['cause']}"
+            case "torn":
+                code, text = "tail-set-aside", f"{fields['bytes']} bytes of an unsigned ledger tail were set aside at boot"
+            case "fault":
+                code, text = "fault", f"fault of {fields['port']}: {fields['reason']}"
+            case "clock":
+                code, text = "clock-stepped", f"the clock was set by {fields['offset_us'] / 1e6:+.3f} s ({fields['source']})"
+            case "unattested":
+                code, text = "unattested", f"a file that was never promised was set aside: {fields['name']}"
+            case _:
+                continue
+        notes.append(Finding(Severity.NOTE, "ledger", text, utc=entry.time.utc, code=code))
+    return notes
+
+
+def told_time(accounting: Accounting) -> list[Finding]:
+    """What became of the camera's time; what nobody explains is named (BWC-POL-05)."""
+    findings = []
+    for boot, one in accounting.unaccounted():
+        text = f"{one.length_us / 1e6:.1f} s of boot {boot} are neither ready, recording, docked nor a signed gap"
+        findings.append(Finding(Severity.UNCHECKED, "time", text, utc=one.utc, code="time-unaccounted"))
+    for boot in accounting.unknown_lengths():
+        text = f"off before boot {boot} for a time that its clock could not tell"
+        findings.append(Finding(Severity.UNCHECKED, "time", text, code="time-unknown"))
+    if not findings:
+        text = f"all {accounting.undocked_us / 1e6:.1f} s out of the dock are ready, recording or a signed gap"
+        findings.append(Finding(Severity.GOOD, "time", text))
+    return findings
