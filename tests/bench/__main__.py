@@ -6,10 +6,11 @@ sealing to two recipients, durable writes, ledger with signatures, signed manife
 processes, start-up included, in alternating rounds; the median counts. Both read the encoder's elementary stream; a second comparison
 spares ffmpeg the search for pictures in it. Then what the Pi's back-end costs beside sensor and encoder, at 720p30 and 4 Mbit/s
 (``capture.py``); and ``verify_vs_decode``: ``oathcam verify`` with a recipient's key, every layer of what was recorded, against
-``ffmpeg -f null`` decoding the same footage once it is opened. Results go into ``bench.json``: name → {value, unit, peer, peer_value, ratio, aim}; without an aim it is just told.
+``ffmpeg -f null`` decoding the same footage once it is opened. Results go into ``bench.json``: name → {value, unit, peer, peer_value,
+ratio, aim}; without an aim it is just told.
 
-Options: ``--rounds N``, ``--minutes N`` of footage a round, ``--only capture``, ``evidence`` or ``verify``, ``--profile FILE`` (one run of
-ours under cProfile, nothing else).
+Options: ``--rounds N``, ``--minutes N`` of footage a round, ``--only capture``, ``evidence`` or ``verify``, ``--profile FILE`` (one run
+of ours under cProfile, nothing else).
 """
 
 from __future__ import annotations
