@@ -15,7 +15,7 @@ import typer
 import firmware
 from firmware.errors import OathcamError, UnavailableError, UsageError
 from hal.errors import HalError, HalUnavailable
-from tools import doctor, opening, policies, provision, run, verify
+from tools import doctor, export, policies, provision, run, stamp, verify
 from tools.console import errors
 from tools.dock.command import dock
 
@@ -59,7 +59,8 @@ app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
 app.command("dock")(dock)
 app.command("verify")(verify.verify)
-app.command("open")(opening.open_evidence)
+app.command("stamp")(stamp.stamp)
+app.command("open")(export.open_evidence)
 app.add_typer(policies.app, name="policy")
 
 

@@ -1,26 +1,27 @@
-"""``oathcam open``: one recording, decrypted, as a plain MP4 that any player plays.
+"""One recording, decrypted, as a plain MP4 that any player plays.
 
-The file appears under its name only when every fragment was opened and is what the camera signed for; until then it has the
-ending ``.part``.
+The file appears under its name only when every fragment was opened, is what the camera signed for, and was read back; until
+then it has the ending ``.part``. Whether a recording may be opened is decided before (:mod:`tools.export`).
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from firmware.errors import IntegrityError, OathcamError, UnavailableError, UsageError
-from firmware.evidence import cms
-from firmware.evidence.manifest import Manifest, fragment_name
+from firmware.errors import IntegrityError, OathcamError, UsageError
+from firmware.evidence import cms, pki
+from firmware.evidence.manifest import Manifest
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey
-from tools.console import output, progress
-from tools.sources import DirectorySource, find_sources, load_key, load_roots
+from firmware.media.fmp4_export import Label
+from tools.console import progress
+from tools.movie import Movie, check_movie, open_fragment, open_init, write_movie
+from tools.sources import DirectorySource, load_roots
 
 
 class UnwritableError(OathcamError):
@@ -30,44 +31,72 @@ class UnwritableError(OathcamError):
         super().__init__(f"cannot write {path!r}: {error.strerror}", remedy="Free some space, or choose another directory with --output.")
 
 
-def opened_parts(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> Iterator[tuple[int, bytes]]:
-    """(fragment number, plain bytes); -1 is the init segment. IntegrityError when bytes are not the ones in the manifest."""
-    base = f"vault/{manifest.recording}"
-    if manifest.init is None:
-        raise UnavailableError(f"{manifest.recording} holds no picture: power was lost before the first fragment")
-    yield -1, _open_one(source, f"{base}/init.mp4.p7m", manifest.init.plain_sha256, key)
-    for record in manifest.fragments:
-        yield record.seq, _open_one(source, f"{base}/{fragment_name(record.seq)}", record.plain_sha256, key)
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One file that was made: where, its SHA-256 in hex, and what stands in it."""
+
+    file: Path
+    sha256: str
+    manifest: Manifest
+    movie: Movie
 
 
-def _open_one(source: DirectorySource, name: str, digest: str, key: OpeningKey) -> bytes:
-    plain = cms.open_sealed(source.read(name), key.private_key, key.certificate)
-    if sha256(plain).hex() != digest:
-        raise IntegrityError("media", f"{name} is not what the manifest names")
-    return plain
+Finish = Callable[[Path, Movie, str], str]
+"""Called with the ``.part`` file, what stands in it and its SHA-256, before it gets its name; returns the SHA-256 that it then has."""
 
 
 def read_manifest(source: DirectorySource, recording: str, trust: Path | None) -> Manifest:
     """The recording's manifest; with ``trust`` only if a camera of that agency signed it."""
     data = source.read(f"vault/{recording}/manifest.json")
     if trust is not None:
-        cms.verify_detached(data, source.read(f"vault/{recording}/manifest.json.p7s"), load_roots(trust))
+        cms.verify_detached(data, source.read(f"vault/{recording}/manifest.json.p7s"), load_roots(trust), pki.Role.CAMERA)
     return Manifest.from_bytes(data)
+
+
+def opened_parts(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> Iterator[tuple[int, bytes]]:
+    """(fragment number, plain bytes); -1 is the init segment. IntegrityError when bytes are not the ones in the manifest."""
+    yield -1, open_init(source, manifest, key)
+    for record in manifest.fragments:
+        yield record.seq, open_fragment(source, manifest, record, key)
 
 
 def open_recording(source: DirectorySource, recording: str, key: OpeningKey, target: Path, trust: Path | None) -> Manifest:
     """Write ``target``; returns the manifest. Nothing is left under that name when anything fails."""
-    manifest = read_manifest(source, recording, trust)
+    return make_movie(source, read_manifest(source, recording, trust), key, target).manifest
+
+
+def make_movie(
+    source: DirectorySource,
+    manifest: Manifest,
+    key: OpeningKey,
+    target: Path,
+    *,
+    leave_out: bool = False,
+    finish: Finish = lambda part, movie, digest: digest,
+) -> Opened:
+    """Write ``target`` and read it back; with ``leave_out`` without the fragments that do not open. Nothing is left under that name
+    when anything fails, ``finish`` included."""
     part = target.with_name(target.name + ".part")
-    try:
-        with progress() as bars, part.open("xb") as file:
-            task = bars.add_task(f"opening {recording}", total=len(manifest.fragments) + 1, note="")
-            for _seq, plain in opened_parts(source, manifest, key):
-                file.write(plain)
-                bars.advance(task)
-            file.flush()
-            os.fsync(file.fileno())
+    label = Label(manifest.recording + (" (UNVERIFIED)" if leave_out else ""), _comment(manifest, leave_out))
+    with _temporary(part, target), progress() as bars:
+        task = bars.add_task(f"opening {manifest.recording}", total=2 * len(manifest.fragments), note="")
+        movie = write_movie(source, manifest, key, part, label, leave_out, lambda: bars.advance(task))
+        digest = finish(part, movie, check_movie(part, movie, lambda: bars.advance(task)))
         part.rename(target)
+    return Opened(target, digest, manifest, movie)
+
+
+def _comment(manifest: Manifest, leave_out: bool) -> str:
+    digest = sha256(manifest.to_bytes()).hex()
+    note = "UNVERIFIED: not every check passed. " if leave_out else ""
+    return f"{note}Oathcam camera {manifest.device.serial}, manifest SHA-256 {digest}"
+
+
+@contextmanager
+def _temporary(part: Path, target: Path) -> Iterator[None]:
+    """What is written under ``part`` is gone again when anything fails."""
+    try:
+        yield
     except FileExistsError:
         raise UsageError(f"{str(part)!r} exists", remedy="Remove it, or choose another name with --output.") from None
     except OSError as error:
@@ -76,7 +105,6 @@ def open_recording(source: DirectorySource, recording: str, key: OpeningKey, tar
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    return manifest
 
 
 def read_notes(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> dict[str, Any]:
@@ -89,26 +117,3 @@ def read_notes(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> 
                 raise IntegrityError("seal", f"{name} of {manifest.recording} is not what the manifest names")
             found |= json.loads(cms.open_sealed(data, key.private_key, key.certificate))
     return found
-
-
-def open_evidence(
-    path: Annotated[Path, typer.Argument(help="A card, a store, or one recording's directory.")],
-    key: Annotated[Path, typer.Option(help="A recipient's private key (PEM).")],
-    cert: Annotated[Path | None, typer.Option(help="The key's certificate (default: beside the key).")] = None,
-    trust: Annotated[Path | None, typer.Option(help="The agency's root: refuse manifests that no camera of it signed.")] = None,
-    target: Annotated[Path, typer.Option("--output", "-o", help="Directory for the MP4 files.")] = Path(),
-) -> None:
-    """Decrypt recordings to plain MP4 files."""
-    opener = load_key(key, cert)
-    assert opener is not None
-    target.mkdir(parents=True, exist_ok=True)
-    for source in find_sources(path):
-        for recording in source.names("vault"):
-            file = target / f"{recording}.mp4"
-            if file.exists():
-                raise UsageError(f"{str(file)!r} exists", remedy="Choose another directory with --output.")
-            manifest = open_recording(source, recording, opener, file, trust)
-            seconds = manifest.duration_us / 1e6
-            output.print(f"{file}: {seconds:.1f} s, {manifest.pictures} pictures, {file.stat().st_size} bytes", soft_wrap=True)
-    if trust is None:
-        output.print("[yellow]signatures were not checked: give --trust, or run `oathcam verify`[/]")

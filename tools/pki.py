@@ -6,8 +6,8 @@ deterministic (RFC 6979), so a provisioning can be repeated byte for byte.
 
 Profile: P-256 (recipients also P-384 and RSA), ECDSA with SHA-256; subject O = agency, OU = role, CN = name; subject key
 identifier = SHA-256 of the public key info (RFC 7093 method 4), which is the key id in manifests; signing leaves carry the
-extended key usage documentSigning, as Media Signing validators and C2PA expect; validators judge by today's date, so leaves
-may live for decades.
+extended key usage documentSigning, as Media Signing validators and C2PA expect (a publisher's also C2PA's own); validators
+judge by today's date, so leaves may live for decades.
 """
 
 from __future__ import annotations
@@ -37,16 +37,18 @@ from firmware.evidence import primitives
 from firmware.evidence.cms_asn1 import PARSE_ERRORS
 from firmware.evidence.pki import AUTHORITIES, ISSUER_OF, Role
 
+C2PA_CLAIM_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 _MAX_NAME = 64  # X.520
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PATH_LENGTH = {Role.ROOT: 1, Role.DEVICE_CA: 0, Role.DOCK_CA: 0}
 _EXTENDED_USAGE = {
-    Role.CAMERA: DOCUMENT_SIGNING,
-    Role.STORE: DOCUMENT_SIGNING,
-    Role.CAMERA_LINK: ExtendedKeyUsageOID.CLIENT_AUTH,
-    Role.DOCK: ExtendedKeyUsageOID.SERVER_AUTH,
+    Role.CAMERA: [DOCUMENT_SIGNING],
+    Role.STORE: [DOCUMENT_SIGNING],
+    Role.PUBLISHER: [DOCUMENT_SIGNING, C2PA_CLAIM_SIGNING],
+    Role.CAMERA_LINK: [ExtendedKeyUsageOID.CLIENT_AUTH],
+    Role.DOCK: [ExtendedKeyUsageOID.SERVER_AUTH],
 }
 
 
@@ -248,7 +250,7 @@ def _sign(builder: x509.CertificateBuilder, role: Role, issuer_key: ec.EllipticC
         .add_extension(x509.AuthorityKeyIdentifier(_key_identifier(issuer_key.public_key()), None, None), critical=False)
     )
     if role in _EXTENDED_USAGE:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([_EXTENDED_USAGE[role]]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(_EXTENDED_USAGE[role]), critical=False)
     return builder.sign(issuer_key, hashes.SHA256(), ecdsa_deterministic=True)
 
 

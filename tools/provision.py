@@ -1,7 +1,8 @@
 """``oathcam provision``: an agency's keys and certificates, and cameras that belong to it.
 
-``provision agency`` makes a root, the two issuing authorities, the evidence recipients, the policy key and a dock's identity;
-``provision camera`` makes one camera: its key in its key store, a request signed by it, its certificate, its policy.
+``provision agency`` makes a root, the two issuing authorities, the evidence recipients, a publisher for public releases, the
+policy key and a dock's identity; ``provision camera`` makes one camera: its key in its key store, a request signed by it, its
+certificate, its policy.
 
 The private keys are files with mode 0600: right for trials, tests and training. An agency that means it keeps the root and
 the recipients' keys in hardware; the formats do not change.
@@ -89,6 +90,7 @@ def make_agency(directory: Path, name: str, dock_host: str = "127.0.0.1") -> Age
         (directory / f"{stem}.crt").write_bytes(pki.certificate_pem(authority.certificate))
     for recipient in RECIPIENTS:
         _leaf(directory, recipient, root, Role.RECIPIENT, f"{name} {recipient}", [])
+    _leaf(directory, "publisher", root, Role.PUBLISHER, f"{name} release", [])
     _make_policy_key(directory)
     _make_dock(directory / "dock", dock_ca, dock_host)
     return Agency(directory, root, device_ca, dock_ca)
@@ -254,7 +256,7 @@ def agency_command(
     name: Annotated[str, typer.Option(help="Name of the agency, as it stands in certificates.")] = "Example Agency",
     dock_host: Annotated[str, typer.Option(help="Host name or address in the dock's TLS certificate.")] = "127.0.0.1",
 ) -> None:
-    """Make an agency: root, authorities, recipients, policy key, dock identity."""
+    """Make an agency: root, authorities, recipients, publisher, policy key, dock identity."""
     make_agency(directory, name, dock_host)
     output.print(
         f"agency {name!r} in {directory}: give {directory}/root.crt to whoever is to verify; keep *.key to yourself", soft_wrap=True

@@ -74,6 +74,11 @@ def find_sources(path: Path) -> list[DirectorySource]:
     return found
 
 
+def is_in_dock_store(root: Path) -> bool:
+    """Whether a camera's directory is part of a dock's store: the only place to which a tool adds anything."""
+    return (root.parent / "store.sqlite").is_file()
+
+
 def load_roots(path: Path | None) -> list[x509.Certificate]:
     """The agency roots to trust; empty when none was given (then nothing can be told)."""
     if path is None:

@@ -36,6 +36,7 @@ def verify(
     key: Annotated[Path | None, typer.Option(help="A recipient's private key: also checks what is inside.")] = None,
     cert: Annotated[Path | None, typer.Option(help="The key's certificate (default: beside the key).")] = None,
     witness: Annotated[list[str] | None, typer.Option(help="NAME=KEY: a dock's witness key (Ed25519, hex), for its cosignatures.")] = None,
+    tsa_root: Annotated[Path | None, typer.Option(help="Root of the time-stamp authority, when there are tokens (PEM).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Write a page for people: verdict, time line, custody, facts for a certificate.")
@@ -43,7 +44,7 @@ def verify(
 ) -> None:
     """Verify evidence. Exit code 0 authentic, 1 not authentic, 3 cannot tell."""
     opener = load_key(key, cert)
-    checked = verify_inputs(find_inputs(paths), load_roots(trust), opener, parse_witnesses(witness or []))
+    checked = verify_inputs(find_inputs(paths), load_roots(trust), opener, parse_witnesses(witness or []), load_roots(tsa_root))
     verdict = worst([one.report.verdict for one in checked])
     if report is not None:
         from tools.expert_report import write_expert_report  # here: templates and stills, which a verdict does not need

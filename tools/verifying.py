@@ -17,6 +17,7 @@ from firmware.evidence.findings import Notebook, RecordingReport, Report, Severi
 from firmware.evidence.verify import OpeningKey, compare_copies, verify_device
 from firmware.evidence.verify_film import verify_film
 from firmware.evidence.verify_ledger import Witnesses
+from firmware.evidence.verify_store import with_store
 from tools.console import progress
 from tools.inputs import Film, Inputs, Target
 from tools.sources import DirectorySource, load_roots
@@ -47,8 +48,15 @@ def verify_sources(sources: Sequence[DirectorySource], trust: Path | None, key: 
     return [checked.report for checked in verify_inputs(inputs, load_roots(trust), key, {})]
 
 
-def verify_inputs(inputs: Inputs, roots: Sequence[x509.Certificate], key: OpeningKey | None, docks: Mapping[str, bytes]) -> list[Checked]:
-    """Everything that was given, checked; copies of one camera's ledger are held against each other."""
+def verify_inputs(
+    inputs: Inputs,
+    roots: Sequence[x509.Certificate],
+    key: OpeningKey | None,
+    docks: Mapping[str, bytes],
+    stamp_roots: Sequence[x509.Certificate] = (),
+) -> list[Checked]:
+    """Everything that was given, checked; copies of one camera's ledger are held against each other. ``stamp_roots``: roots of
+    time-stamp authorities."""
     witnesses = Witnesses(inputs.checkpoints, docks)
     checked: list[Checked] = []
     with progress() as bars:
@@ -60,7 +68,7 @@ def verify_inputs(inputs: Inputs, roots: Sequence[x509.Certificate], key: Openin
                 bars.update(task, completed=done, total=total, note=recording)  # type: ignore[arg-type]
 
             report = verify_device(source, roots, key, show, witnesses, source.only, target.fragment)
-            checked.append(Checked(str(source.root), report, target))
+            checked.append(Checked(str(source.root), with_store(report, source, roots, stamp_roots), target))
     compared = compare_copies([(one.place, one.report) for one in checked])
     checked = [replace(one, report=report) for one, report in zip(checked, compared, strict=True)]
     checked += [Checked(film.name, _film(film, inputs, roots)) for film in inputs.films]

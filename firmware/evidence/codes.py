@@ -84,6 +84,14 @@ CODES: Mapping[str, str] = {
     "pre-event-short": "the part from before the press is shorter than configured",
     "pictures-lost": "pictures that were seen and not kept, with the signed cause",
     "receipt-bad": "a store's receipt does not fit",
+    # what a store added
+    "exported": "a line of the store's export log: who took the recording out in clear, when, as what bytes",
+    "exports-bad": "the store's export log does not parse, or a line does not continue the one before it",
+    "film-export": "what an export adds in front of the fragments: no signature covers it",
+    "stamp-bad": "a time-stamp token does not fit what it lies beside",
+    "stamp-unchecked": "a time-stamp token whose authority was not given, or a stamped checkpoint without a ledger",
+    "stamp-early": "a recording that ended, by its camera's clock, after it was stamped",
+    "unsigned-attribute": "something beside a signature that nobody here knows",
 }
 
 

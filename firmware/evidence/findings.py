@@ -42,8 +42,9 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``layer`` is one of ledger, time, begin, manifest, seal, media, stream, receipt, certificate. ``gop`` numbers the GOPs of the
-    stream from 0; ``count`` says how many checks of one kind a good finding stands for; ``remedy`` is what to do, one sentence."""
+    """``layer`` is one of ledger, time, begin, manifest, seal, media, stream, receipt, certificate, exports, time stamp.
+    ``gop`` numbers the GOPs of the stream from 0; ``count`` says how many checks of one kind a good finding stands for;
+    ``remedy`` is what to do, one sentence."""
 
     severity: Severity
     layer: str

@@ -4,7 +4,7 @@ Responsible for names, roles, key identifiers and the path check. Refuses to kno
 revocation: the roots and the point in time are arguments.
 
 A role is written in the subject's OU and enforced by who issued it: the agency root issues intermediate authorities of path
-length 0 and recipients; "Device CA" issues cameras; "Dock CA" issues camera links, docks and stores. A role under the
+length 0, recipients and publishers; "Device CA" issues cameras; "Dock CA" issues camera links, docks and stores. A role under the
 wrong issuer is no role. Invariant: :func:`check_chain` returns only if every signature, constraint and validity of the path
 was checked; what could not be checked raises.
 """
@@ -53,6 +53,8 @@ class Role(Enum):
     """Signs receipts."""
     RECIPIENT = "recipient"
     """Opens what cameras seal."""
+    PUBLISHER = "publisher"
+    """Signs what the agency releases to the public (C2PA)."""
 
 
 AUTHORITIES = frozenset({Role.ROOT, Role.DEVICE_CA, Role.DOCK_CA})
@@ -61,13 +63,14 @@ ISSUER_OF = {
     Role.DEVICE_CA: Role.ROOT,
     Role.DOCK_CA: Role.ROOT,
     Role.RECIPIENT: Role.ROOT,
+    Role.PUBLISHER: Role.ROOT,
     Role.CAMERA: Role.DEVICE_CA,
     Role.CAMERA_LINK: Role.DOCK_CA,
     Role.DOCK: Role.DOCK_CA,
     Role.STORE: Role.DOCK_CA,
 }
 """Which authority alone may issue a role."""
-SIGNING_ROLES = frozenset({Role.CAMERA, Role.STORE, Role.DOCK, Role.CAMERA_LINK})
+SIGNING_ROLES = frozenset({Role.CAMERA, Role.STORE, Role.DOCK, Role.CAMERA_LINK, Role.PUBLISHER})
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ _ORDERS = {
     "secp256r1": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
     "secp384r1": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
 }
+_FOREIGN_HASHES: dict[str, hashes.HashAlgorithm] = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 _OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
 
 
@@ -127,6 +128,26 @@ def verify_digest(public_key: object, digest: bytes, signature: bytes, layer: st
         raise IntegrityError(layer, "expected a signer with an EC key on P-256 or P-384")
     try:
         public_key.verify(signature, digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
+    except InvalidSignature:
+        raise IntegrityError(layer, "the signature does not fit") from None
+
+
+def digest(hash_name: str, data: Buffer) -> bytes:
+    """A digest by name, for what others signed: "sha256", "sha384", "sha512", and "sha1" where it only names a certificate."""
+    return hashlib.new(hash_name, data, usedforsecurity=False).digest()
+
+
+def verify_message(public_key: object, hash_name: str, message: bytes, signature: bytes, layer: str) -> None:
+    """A signature that a foreign authority made: ECDSA on P-256 or P-384, or RSA PKCS#1 v1.5 of 2048 bits or more, with
+    SHA-256, SHA-384 or SHA-512. ``IntegrityError`` unless it fits."""
+    algorithm = _FOREIGN_HASHES[hash_name]
+    try:
+        if isinstance(public_key, rsa.RSAPublicKey) and public_key.key_size >= MIN_RSA_BITS:
+            public_key.verify(signature, message, padding.PKCS1v15(), algorithm)
+        elif isinstance(public_key, ec.EllipticCurvePublicKey) and is_supported_curve(public_key.curve):
+            public_key.verify(signature, message, ec.ECDSA(algorithm))
+        else:
+            raise IntegrityError(layer, "expected a signer with an EC key on P-256 or P-384, or RSA of 2048 bits or more")
     except InvalidSignature:
         raise IntegrityError(layer, "the signature does not fit") from None
 

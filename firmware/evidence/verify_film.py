@@ -22,6 +22,7 @@ from firmware.evidence import cms, pki
 from firmware.evidence.findings import Notebook, RecordingReport, Severity, key_words
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.primitives import sha256
+from firmware.media.fmp4_export import original_init
 from firmware.media.fmp4_read import InitInfo, parse_fragment, parse_init
 from firmware.media.nal import split_length_prefixed
 from firmware.media.stream_report import GopStatus, StreamReport
@@ -106,9 +107,13 @@ def _read(parts: Iterable[Part], validator: StreamValidator, book: Notebook) -> 
 
 
 def _init(part: Part, seen: _Seen, book: Notebook) -> InitInfo | None:
-    seen.init_hash = sha256(part.data).hex()
+    init = original_init(part.data)
+    seen.init_hash = sha256(init).hex()
+    if init != part.data:
+        text = f"title, chapters and length in {part.name} are the export's: no signature covers them"
+        book.add(Severity.NOTE, "media", "film-export", text)
     try:
-        return parse_init(part.data)
+        return parse_init(init)
     except FormatError as error:
         seen.is_foreign = True
         text = f"not an init segment of this camera: {error}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from firmware.errors import FormatError, IntegrityError, UnavailableError
-from firmware.evidence import cms
+from firmware.evidence import cms, cms_token
 from firmware.evidence.findings import Notebook, Severity
 from firmware.evidence.manifest import FragmentRecord, SealedObject, fragment_name
 from firmware.evidence.primitives import sha256
@@ -74,7 +74,8 @@ class ObjectCheck:
     def read(self, name: str) -> bytes:
         """A file of the recording; its hash is remembered for the receipt."""
         data = self._source.read(f"vault/{self._recording}/{name}")
-        self._hashes[name] = (sha256(data).hex(), len(data))
+        counted = _as_receipted(data) if name.endswith(".p7s") else data
+        self._hashes[name] = (sha256(counted).hex(), len(counted))
         return data
 
     def hash_and_size(self, name: str) -> tuple[str, int]:
@@ -239,3 +240,11 @@ def tell_stream(report: StreamReport, fragments: Sequence[FragmentRecord], book:
     if signed < total:
         text = "the last GOP's signature was not written (it travels in the next); manifest and leaf cover it"
         book.add(Severity.NOTE, "stream", "stream-tail", text, gop=total - 1)
+
+
+def _as_receipted(signature: bytes) -> bytes:
+    """A signature as its signer made it: a time-stamp token came after the receipt. What does not parse stays as it is."""
+    try:
+        return cms_token.as_signed(signature)
+    except FormatError:
+        return signature

@@ -128,7 +128,7 @@ def test_open_writes_what_any_player_plays(shift: Path) -> None:
     assert done.returncode == 0, done.stderr
     files = sorted(one.name for one in (shift / "opened").iterdir())
     assert files == ["SIM-0001-000001-0001.mp4", "SIM-0001-000001-0002.mp4"]
-    again = run(shift, "open", "demo/store", "--key", "demo/agency/agency.key", "-o", "opened")
+    again = run(shift, "open", "demo/store", "--key", "demo/agency/agency.key", "--trust", "demo/agency/root.crt", "-o", "opened")
     assert again.returncode == 2
     assert "exists" in again.stderr
 

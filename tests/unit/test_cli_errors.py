@@ -100,9 +100,10 @@ def test_a_policy_with_something_wrong_in_it(tmp_path: Path, agency, line: str, 
     assert not (tmp_path / "cam" / "oathcamd.toml").exists()
 
 
-def test_a_key_that_does_not_fit(recorded, tmp_path: Path) -> None:
+def test_a_key_that_does_not_fit(recorded, agency, tmp_path: Path) -> None:
     other = make_agency(tmp_path / "other", "Another Agency")
-    code, text = run([*OATHCAM, "open", str(recorded.card), "--key", str(other.directory / "agency.key"), "-o", "out"], tmp_path)
+    keys = ["--key", str(other.directory / "agency.key"), "--trust", str(agency.directory / "root.crt")]
+    code, text = run([*OATHCAM, "open", str(recorded.card), *keys, "-o", "out"], tmp_path)
     assert code == 3
     assert "not sealed to the key" in text
     assert "Use the key of one of its recipients" in text
@@ -226,7 +227,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_while_opening(recorded, agency, small_disk: Path, tmp_path: Path) -> None:
     """Nothing half-written is left, and the evidence is as it was."""
     (small_disk / "filler").write_bytes(bytes(150_000))
-    code, text = run([*OATHCAM, "open", str(recorded.card), "--key", str(agency.directory / "agency.key"), "-o", str(small_disk)], tmp_path)
+    keys = ["--key", str(agency.directory / "agency.key"), "--trust", str(agency.directory / "root.crt")]
+    code, text = run([*OATHCAM, "open", str(recorded.card), *keys, "-o", str(small_disk)], tmp_path)
     assert code == 1
     assert "No space left on device" in text
     assert "Free some space" in text

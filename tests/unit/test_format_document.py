@@ -42,6 +42,7 @@ from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.media.onvif_sei import parse_sei
 from firmware.storage import vault
 from tools.dock.layout import RESERVED
+from tools.pki import C2PA_CLAIM_SIGNING
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
@@ -289,7 +290,7 @@ def test_every_object_identifier_is_the_codes() -> None:
     ours = {f"evidence.cms_asn1.{name}" for name, value in vars(cms_asn1).items() if isinstance(value, x509.ObjectIdentifier)}
     assert ours - printed.keys() == set()
     others = [*cms._CURVE_OIDS.values(), ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH, NameOID.SERIAL_NUMBER]
-    others.append(SignatureAlgorithmOID.ECDSA_WITH_SHA384)
+    others += [SignatureAlgorithmOID.ECDSA_WITH_SHA384, C2PA_CLAIM_SIGNING]
     known = {*printed.values(), *(one.dotted_string for one in others)}
     assert set(re.findall(r"(?<![\w.])[012](?:\.\d+){3,}(?!\w|\.\d)", TEXT)) == known
 
