@@ -99,6 +99,9 @@ class StreamAccount:
         if not self._runs:
             return self._first(claim, gop, verdict)
         run, general = self._runs[-1], claim.general
+        if verdict.status is GopStatus.ALTERED and claim.hash_list is None and _says_the_same(claim, run.last):
+            reason = "its SEI repeats the hash of the GOP before it, as ONVIF's signer library does at the end of a stream"
+            verdict = replace(verdict, status=GopStatus.CANNOT_TELL, reason=reason)
         if claim.signer.certificate != run.first.signer.certificate:
             self._begin(claim, gop, f"GOP {self.gops} is by another signer, {claim.signer.name!r}: streams were joined")
         elif general.counter == 1 and general.linked_hash == NO_LINK and run.last.general.counter >= 1:
@@ -157,6 +160,11 @@ class StreamAccount:
     def _break(self, claim: Claim, why: str) -> None:
         self.broken.append(claim.general.counter)
         self.breaks.append(f"GOP with counter {claim.general.counter} is not linked to the GOP before it{why}")
+
+
+def _says_the_same(claim: Claim, before: Claim) -> bool:
+    one, other = claim.general, before.general
+    return (one.gop_hash, one.hashed_nals, one.counter) == (other.gop_hash, other.hashed_nals, other.counter + 1)
 
 
 def _new_run(claim: Claim, gop: ReceivedGop, number: int) -> _Run:

@@ -149,12 +149,13 @@ class StreamReport:
     breaks: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     sessions: tuple[Session, ...] = ()
+    signing_seis: int = 0
 
     @property
     def verdict(self) -> StreamVerdict:
         """The whole stream in one word."""
         statuses = {verdict.status for verdict in self.verdicts}
-        if statuses <= {GopStatus.UNSIGNED} and not (self.signer or self.notes):
+        if not self.signing_seis:
             return StreamVerdict.UNSIGNED
         if statuses & _BAD or self.breaks:
             return StreamVerdict.NOT_AUTHENTIC

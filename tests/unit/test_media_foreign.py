@@ -248,7 +248,20 @@ def test_an_unsigned_sei_is_covered_byte_for_byte_and_proves_nothing_alone() -> 
     assert report.verdict is not StreamVerdict.AUTHENTIC
     assert report.findings()
     alone = check(join(gops(4), lambda c, n, at: [sei([crypto(), chain(PEM), general(c, n, at), listed(n)], None)]))
-    assert (alone.valid_gops, alone.verdict) == (0, StreamVerdict.UNSIGNED)
+    assert (alone.valid_gops, alone.verdict) == (0, StreamVerdict.NOT_AUTHENTIC)
+
+
+def test_the_librarys_last_sei_without_list_says_nothing_of_its_gop() -> None:
+    """ONVIF's signer library ends a stream with the hash and number of the GOP before; without a list nothing else is there."""
+    before: list[list[bytes]] = []
+
+    def make(counter: int, hashed: list[bytes], linked: bytes) -> list[bytes]:
+        before.append(hashed)
+        return [sei([crypto(), chain(PEM), general(counter, before[-2] if counter == 4 else hashed, linked)], SIGN)]
+
+    report = check(join(gops(), make))
+    assert [one.status for one in report.verdicts] == [GopStatus.VALID] * 3 + [GopStatus.CANNOT_TELL]
+    assert report.verdict is StreamVerdict.CANNOT_TELL
 
 
 def test_arbitrary_data_is_signed_with_the_pictures() -> None:
