@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from firmware.media.access_unit import AccessUnit
 from firmware.media.gop import Gop
 from firmware.media.onvif_sei import Vendor, is_signing_sei, parse_sei
 from firmware.media.signer import StreamSigner
@@ -255,3 +256,16 @@ def test_verdicts_depend_on_nal_units_and_not_on_how_they_are_cut(curve: ec.Elli
     assert check([delimited, [b"\x0c\xff\x80", b"\x0a", b"\x0b"]], signer) == whole
     bare = [nal for nal in nals if nal[0] & 31 not in (7, 8)]
     assert check([bare], signer) == whole
+
+
+@pytest.mark.parametrize("hash_list", [True, False])
+def test_a_covered_lens_whose_gops_are_the_same_bytes_is_authentic(hash_list: bool) -> None:
+    units = fake_units(30, 5, slices=2)
+    same = [AccessUnit(units[at % 5].nals, unit.keyframe, unit.time) for at, unit in enumerate(units)]
+    report = check(signed(assemble(same), hash_list=hash_list))
+    assert (report.verdict, report.findings()) == (StreamVerdict.AUTHENTIC, [])
+
+
+def test_what_was_cut_out_is_counted(six: Stream) -> None:
+    report = check([*six[:10], *six[25:]])
+    assert any("2 signed GOPs are missing, or clips were joined" in text for text in report.problems()), report.problems()
