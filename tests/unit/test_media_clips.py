@@ -61,7 +61,7 @@ def test_a_whole_recording_is_authentic(six: Stream) -> None:
 @pytest.mark.parametrize(("begin", "end"), [(0, 17), (10, 22), (10, 30), (5, 12)])
 def test_a_clip_cut_at_an_idr_is_authentic_and_says_what_it_lacks(six: Stream, begin: int, end: int) -> None:
     report = check(six[begin:end])
-    assert report.verdict is StreamVerdict.AUTHENTIC_CLIP
+    assert report.verdict is (StreamVerdict.UNSIGNED_ENDS if end < 30 else StreamVerdict.AUTHENTIC_CLIP)
     assert report.findings()
     assert report.valid_gops == report.gops - (end < 30)
     assert report.unsigned_tail is (end < 30)
@@ -98,6 +98,16 @@ def test_one_of_several_partial_gops_cannot_be_told_without_its_idr() -> None:
     report = check(stream[170:])
     assert GopStatus.VALID not in {one.status for one in report.verdicts}
     assert report.verdict in (StreamVerdict.CANNOT_TELL, StreamVerdict.NOT_AUTHENTIC)
+
+
+def test_nothing_vouches_for_what_stands_at_unsigned_ends(six: Stream) -> None:
+    """Strange pictures behind the last SEI, or in front of the first IDR, never pass for a clip."""
+    strange = recording(120)
+    for stream in ([*six, *strange[15:18]], [*strange[17:19], *six]):
+        report = check(stream)
+        assert report.verdict is not StreamVerdict.AUTHENTIC
+        assert report.verdict is not StreamVerdict.AUTHENTIC_CLIP
+        assert any("is unsigned" in text for text in report.findings()), report.findings()
 
 
 # --- joined
