@@ -2,7 +2,7 @@
 
 Responsible for counters, links, signing sessions and repetitions; it takes the GOPs of a stream once each, in order, when
 nothing that could still arrive changes what they are. Refuses to know NAL units and signatures. Invariant: every GOP taken
-gets exactly one verdict, and every signed GOP that does not follow the one before it gets a sentence.
+gets exactly one verdict, and every signed GOP that does not follow the one before it gets a sentence and its counter noted.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class StreamAccount:
     def _missing(self, claim: Claim, gop: ReceivedGop) -> None:
         run, general = self._runs[-1] if self._runs else None, claim.general
         if run is not None and general.counter <= run.last.general.counter and not self._is_of(run, claim, gop):
+            self.broken.append(general.counter)
             self.breaks.append(f"an SEI before picture {gop.first_picture} (counter {general.counter}) belongs to another stream")
             return
         self.verdicts.append(GopVerdict(-1, gop.first_picture, 0, GopStatus.MISSING, general.counter))
