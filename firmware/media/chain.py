@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from firmware.errors import FormatError, IntegrityError
 
@@ -150,7 +151,7 @@ def _check_leaf(leaf: x509.Certificate) -> None:
     if usage is not None and not usage.digital_signature:
         raise IntegrityError(LAYER, "the signer's certificate is not for signatures")
     purposes = _extension(leaf, x509.ExtendedKeyUsage)
-    if purposes is not None and DOCUMENT_SIGNING not in purposes:
+    if purposes is not None and DOCUMENT_SIGNING not in purposes and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in purposes:
         raise IntegrityError(LAYER, "the signer's certificate is not for signing documents")
 
 

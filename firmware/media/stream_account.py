@@ -2,7 +2,7 @@
 
 Responsible for counters, links, signing sessions and repetitions; it takes the GOPs of a stream once each, in order, when
 nothing that could still arrive changes what they are. Refuses to know NAL units and signatures. Invariant: every GOP taken
-gets exactly one verdict, and every signed GOP that does not follow the one before it gets a sentence.
+gets exactly one verdict, and every signed GOP that does not follow the one before it gets a sentence and its counter noted.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class StreamAccount:
     def _missing(self, claim: Claim, gop: ReceivedGop) -> None:
         run, general = self._runs[-1] if self._runs else None, claim.general
         if run is not None and general.counter <= run.last.general.counter and not self._is_of(run, claim, gop):
+            self.broken.append(general.counter)
             self.breaks.append(f"an SEI before picture {gop.first_picture} (counter {general.counter}) belongs to another stream")
             return
         self.verdicts.append(GopVerdict(-1, gop.first_picture, 0, GopStatus.MISSING, general.counter))
@@ -99,6 +100,9 @@ class StreamAccount:
         if not self._runs:
             return self._first(claim, gop, verdict)
         run, general = self._runs[-1], claim.general
+        if verdict.status is GopStatus.ALTERED and claim.hash_list is None and _says_the_same(claim, run.last):
+            reason = "its SEI repeats the hash of the GOP before it, as ONVIF's signer library does at the end of a stream"
+            verdict = replace(verdict, status=GopStatus.CANNOT_TELL, reason=reason)
         if claim.signer.certificate != run.first.signer.certificate:
             self._begin(claim, gop, f"GOP {self.gops} is by another signer, {claim.signer.name!r}: streams were joined")
         elif general.counter == 1 and general.linked_hash == NO_LINK and run.last.general.counter >= 1:
@@ -157,6 +161,11 @@ class StreamAccount:
     def _break(self, claim: Claim, why: str) -> None:
         self.broken.append(claim.general.counter)
         self.breaks.append(f"GOP with counter {claim.general.counter} is not linked to the GOP before it{why}")
+
+
+def _says_the_same(claim: Claim, before: Claim) -> bool:
+    one, other = claim.general, before.general
+    return (one.gop_hash, one.hashed_nals, one.counter) == (other.gop_hash, other.hashed_nals, other.counter + 1)
 
 
 def _new_run(claim: Claim, gop: ReceivedGop, number: int) -> _Run:

@@ -47,9 +47,11 @@ class StreamVerdict(Enum):
     AUTHENTIC = "authentic"
     """From its true beginning to its last picture: every GOP valid, linked, by one signer whom a trusted root vouches for."""
     AUTHENTIC_CLIP = "authentic clip"
-    """The same for a part: its beginning was cut off, or the signature of its last GOP is not in it."""
+    """The same for a part: its beginning was cut off; what is left is signed to the last picture."""
+    UNSIGNED_ENDS = "authentic, with unsigned ends"
+    """The same between its ends; nothing vouches for the last GOP, or for pictures in front of the first IDR. Findings name them."""
     UNCHANGED = "unchanged, signer unknown"
-    """As one of these two, and no trusted root was given: unity, not origin."""
+    """As authentic or a clip, and no trusted root was given: unity, not origin."""
     NOT_AUTHENTIC = "not authentic"
     CANNOT_TELL = "cannot tell"
     UNSIGNED = "not signed"
@@ -149,12 +151,13 @@ class StreamReport:
     breaks: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     sessions: tuple[Session, ...] = ()
+    signing_seis: int = 0
 
     @property
     def verdict(self) -> StreamVerdict:
         """The whole stream in one word."""
         statuses = {verdict.status for verdict in self.verdicts}
-        if statuses <= {GopStatus.UNSIGNED} and not (self.signer or self.notes):
+        if not self.signing_seis:
             return StreamVerdict.UNSIGNED
         if statuses & _BAD or self.breaks:
             return StreamVerdict.NOT_AUTHENTIC
@@ -164,6 +167,8 @@ class StreamReport:
             return StreamVerdict.NOT_AUTHENTIC
         if not statuses & {GopStatus.VALID, GopStatus.CUT}:
             return StreamVerdict.CANNOT_TELL
+        if GopStatus.UNSIGNED in statuses:
+            return StreamVerdict.CANNOT_TELL if self.chain_checked is None else StreamVerdict.UNSIGNED_ENDS
         if self.chain_checked is None:
             return StreamVerdict.UNCHANGED
         whole = statuses == {GopStatus.VALID} and self.true_beginning

@@ -61,7 +61,7 @@ class StreamValidator:
         self._seen: dict[bytes, int] = {}
         self._idrs = 0
         self._pictures = 0
-        self._seis_in_gop = 0
+        self._seis = self._seis_in_gop = 0
         self._notes: list[str] = []
         self._remarks: list[str] = []
 
@@ -105,6 +105,7 @@ class StreamValidator:
             breaks=tuple(account.breaks),
             remarks=tuple(self._remarks),
             sessions=account.sessions,
+            signing_seis=self._seis,
         )
 
     # --- what is received
@@ -145,6 +146,7 @@ class StreamValidator:
     def _sei(self, nal: bytes) -> None:
         if not is_signing_sei(nal):
             return
+        self._seis += 1
         self._seis_in_gop += 1
         if self._seis_in_gop > MAX_SEIS_PER_GOP:
             self._note(f"more than {MAX_SEIS_PER_GOP} signing SEIs in one GOP")

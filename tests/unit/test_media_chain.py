@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from firmware.errors import FormatError, IntegrityError
@@ -93,8 +93,15 @@ def test_pem_that_is_refused() -> None:
             parse_chain(junk)
 
 
+def test_what_a_leaf_may_be_for() -> None:
+    """Document signing or any purpose where it names purposes; leaves of other makers name none."""
+    for purpose in (None, DOCUMENT_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE):
+        verify_chain([certificate("leaf", "ca", purpose=purpose), CA], [ROOT], None)
+
+
 def test_keys_of_other_kinds_are_refused() -> None:
-    for public in (ed25519.Ed25519PrivateKey.generate().public_key(), ec.generate_private_key(ec.SECP521R1()).public_key()):
+    others = (ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP521R1()), rsa.generate_private_key(65537, 1024))
+    for public in (key.public_key() for key in others):
         with pytest.raises(FormatError):
             signing_key(certificate("leaf", "ca", public=public))
     with pytest.raises(IntegrityError):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from firmware.media.access_unit import AccessUnit
 from firmware.media.gop import Gop
 from firmware.media.onvif_sei import Vendor, is_signing_sei, parse_sei
 from firmware.media.signer import StreamSigner
@@ -60,7 +61,7 @@ def test_a_whole_recording_is_authentic(six: Stream) -> None:
 @pytest.mark.parametrize(("begin", "end"), [(0, 17), (10, 22), (10, 30), (5, 12)])
 def test_a_clip_cut_at_an_idr_is_authentic_and_says_what_it_lacks(six: Stream, begin: int, end: int) -> None:
     report = check(six[begin:end])
-    assert report.verdict is StreamVerdict.AUTHENTIC_CLIP
+    assert report.verdict is (StreamVerdict.UNSIGNED_ENDS if end < 30 else StreamVerdict.AUTHENTIC_CLIP)
     assert report.findings()
     assert report.valid_gops == report.gops - (end < 30)
     assert report.unsigned_tail is (end < 30)
@@ -97,6 +98,16 @@ def test_one_of_several_partial_gops_cannot_be_told_without_its_idr() -> None:
     report = check(stream[170:])
     assert GopStatus.VALID not in {one.status for one in report.verdicts}
     assert report.verdict in (StreamVerdict.CANNOT_TELL, StreamVerdict.NOT_AUTHENTIC)
+
+
+def test_nothing_vouches_for_what_stands_at_unsigned_ends(six: Stream) -> None:
+    """Strange pictures behind the last SEI, or in front of the first IDR, never pass for a clip."""
+    strange = recording(120)
+    for stream in ([*six, *strange[15:18]], [*strange[17:19], *six]):
+        report = check(stream)
+        assert report.verdict is not StreamVerdict.AUTHENTIC
+        assert report.verdict is not StreamVerdict.AUTHENTIC_CLIP
+        assert any("is unsigned" in text for text in report.findings()), report.findings()
 
 
 # --- joined
@@ -255,3 +266,16 @@ def test_verdicts_depend_on_nal_units_and_not_on_how_they_are_cut(curve: ec.Elli
     assert check([delimited, [b"\x0c\xff\x80", b"\x0a", b"\x0b"]], signer) == whole
     bare = [nal for nal in nals if nal[0] & 31 not in (7, 8)]
     assert check([bare], signer) == whole
+
+
+@pytest.mark.parametrize("hash_list", [True, False])
+def test_a_covered_lens_whose_gops_are_the_same_bytes_is_authentic(hash_list: bool) -> None:
+    units = fake_units(30, 5, slices=2)
+    same = [AccessUnit(units[at % 5].nals, unit.keyframe, unit.time) for at, unit in enumerate(units)]
+    report = check(signed(assemble(same), hash_list=hash_list))
+    assert (report.verdict, report.findings()) == (StreamVerdict.AUTHENTIC, [])
+
+
+def test_what_was_cut_out_is_counted(six: Stream) -> None:
+    report = check([*six[:10], *six[25:]])
+    assert any("2 signed GOPs are missing, or clips were joined" in text for text in report.problems()), report.problems()

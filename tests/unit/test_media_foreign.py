@@ -25,6 +25,7 @@ from tests.unit.helpers_onvif import (
     crypto,
     ecdsa,
     general,
+    gop_hashes,
     join,
     listed,
     pss,
@@ -248,7 +249,56 @@ def test_an_unsigned_sei_is_covered_byte_for_byte_and_proves_nothing_alone() -> 
     assert report.verdict is not StreamVerdict.AUTHENTIC
     assert report.findings()
     alone = check(join(gops(4), lambda c, n, at: [sei([crypto(), chain(PEM), general(c, n, at), listed(n)], None)]))
-    assert (alone.valid_gops, alone.verdict) == (0, StreamVerdict.UNSIGNED)
+    assert (alone.valid_gops, alone.verdict) == (0, StreamVerdict.NOT_AUTHENTIC)
+
+
+@pytest.mark.parametrize("with_list", [True, False])
+@pytest.mark.parametrize("picture", [6, 11])
+def test_an_unsigned_sei_that_was_put_in_proves_nothing(picture: int, with_list: bool) -> None:
+    """GOP 0 altered, and an SEI that says so, in a GOP that is signed: also behind everything that was signed in it."""
+
+    def make(counter: int, hashed: list[bytes], linked: bytes) -> list[bytes]:
+        records = [crypto(), chain(PEM), general(counter, hashed, linked), *([listed(hashed)] if with_list else [])]
+        return [sei(records, SIGN if counter % 2 == 0 else None)]
+
+    stream = join(gops(), make)
+    stream[3][-1] = stream[3][-1][:-1] + b"\xab"
+    hashed = gop_hashes(stream[:6])
+    forged = sei([crypto(), chain(PEM), general(1, hashed, bytes(32)), listed(hashed)], None)
+    stream[7] = stream[7][1:]  # the true one
+    stream[picture].append(forged)
+    report = check(stream)
+    assert report.verdict is StreamVerdict.NOT_AUTHENTIC
+    assert report.verdicts[0].status is not GopStatus.VALID
+    kept = check([*stream[:7], [sei([], None), *stream[7]], *stream[8:]])
+    assert kept.verdicts[0].status is not GopStatus.VALID
+
+
+@pytest.mark.parametrize("with_list", [True, False])
+def test_an_unsigned_sei_behind_all_that_its_gop_signs_proves_nothing(with_list: bool) -> None:
+    def make(counter: int, hashed: list[bytes], linked: bytes) -> list[bytes]:
+        records = [crypto(), chain(PEM), general(counter, hashed, linked), *([listed(hashed)] if with_list else [])]
+        return [sei(records, SIGN)] if counter != 1 else []
+
+    stream = join(gops(), make)
+    hashed = gop_hashes(stream[:6])
+    stream[11].append(sei([crypto(), chain(PEM), general(1, hashed, bytes(32)), listed(hashed)], None))
+    report = check(stream)
+    assert [one.status is GopStatus.VALID for one in report.verdicts] == [False, False, True, True]
+    assert report.verdicts[0].status is GopStatus.UNSIGNED
+
+
+def test_the_librarys_last_sei_without_list_says_nothing_of_its_gop() -> None:
+    """ONVIF's signer library ends a stream with the hash and number of the GOP before; without a list nothing else is there."""
+    before: list[list[bytes]] = []
+
+    def make(counter: int, hashed: list[bytes], linked: bytes) -> list[bytes]:
+        before.append(hashed)
+        return [sei([crypto(), chain(PEM), general(counter, before[-2] if counter == 4 else hashed, linked)], SIGN)]
+
+    report = check(join(gops(), make))
+    assert [one.status for one in report.verdicts] == [GopStatus.VALID] * 3 + [GopStatus.CANNOT_TELL]
+    assert report.verdict is StreamVerdict.CANNOT_TELL
 
 
 def test_arbitrary_data_is_signed_with_the_pictures() -> None:

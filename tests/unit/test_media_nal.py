@@ -150,3 +150,21 @@ def test_a_flag_that_lies_about_a_real_picture_is_refused() -> None:
     for data, keyframe in x264()[:3]:
         with pytest.raises(FormatError):
             parse_access_unit(data, not keyframe, at(0))
+
+
+@pytest.mark.parametrize(("lengths", "prefix"), [(0xFC, 1), (0xFD, 2), (0xFF, 4)])
+def test_packets_with_the_lengths_that_a_container_declares(lengths: int, prefix: int) -> None:
+    configuration = bytes((1, 0x42, 0xC0, 0x0D, lengths, 0xE1, 0))
+    assert nal.prefix_bytes_of(configuration) == prefix
+    packet = b"".join(len(one).to_bytes(prefix, "big") + one for one in (b"\x09\xf0", b"\x41\x88\x80"))
+    assert nal.split_packet(packet, prefix) == (b"\x09\xf0", b"\x41\x88\x80")
+    with pytest.raises(FormatError):
+        nal.split_packet(packet[:-1], prefix)
+
+
+def test_packets_of_a_byte_stream() -> None:
+    assert (nal.prefix_bytes_of(b""), nal.prefix_bytes_of(b"\x00\x00\x00\x01\x67")) == (0, 0)
+    assert nal.split_packet(b"\x00\x00\x01\x09\xf0\x00\x00\x01\x41\x88\x80", 0) == (b"\x09\xf0", b"\x41\x88\x80")
+    for configuration in (bytes((1, 0x42, 0xC0, 0x0D, 0xFE, 0xE1, 0)), b"\x01\x42"):
+        with pytest.raises(FormatError):
+            nal.prefix_bytes_of(configuration)
