@@ -30,7 +30,7 @@ vectors: ## make the golden vectors again from their builders; what is checked i
 	@.ci/bootstrap test
 	@$(PYTHON) -m tests.vectors.build
 
-fuzz: ## every parser under atheris, RUNS=200000 each, TARGETS='sei log' for some; then every bit of a device directory (an hour or more)
+fuzz: ## every parser under atheris, RUNS=200000 each, TARGETS='sei hint' for some; then every bit of a device directory (hours)
 	@.ci/bootstrap test
 	@set -e; for name in $(TARGETS); do echo "fuzz: $$name"; $(PYTHON) -m tests.fuzz $$name $(RUNS); done
 	@OATHCAM_EXHAUSTIVE=1 $(PYTHON) -m pytest -q -n 2 tests/properties/test_device_tampering.py
