@@ -3,12 +3,14 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pi test vectors machine-test test-libcamera soak bench lint lock clean
+.PHONY: help demo demo-pi test vectors fuzz machine-test test-libcamera soak bench lint lock clean
 
 export SOURCE
 PYTHON := .venv/bin/python
 PYTEST_ARGS ?=
 MINUTES ?= 10
+RUNS ?= 200000
+TARGETS ?= $(sort $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py)))
 SOAK_ARGS ?=
 BENCH_ARGS ?=
 
@@ -31,6 +33,11 @@ test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' fo
 vectors: ## make the golden vectors again from their builders; what is checked in does not change by it
 	@.ci/bootstrap test
 	@$(PYTHON) -m tests.vectors.build
+
+fuzz: ## every parser under atheris, RUNS=200000 each, TARGETS='sei hint' for some; then every bit of a device directory (hours)
+	@.ci/bootstrap test
+	@set -e; for name in $(TARGETS); do echo "fuzz: $$name"; $(PYTHON) -m tests.fuzz $$name $(RUNS); done
+	@OATHCAM_EXHAUSTIVE=1 $(PYTHON) -m pytest -q -n 2 tests/properties/test_device_tampering.py
 
 machine-test: ## the recorder in a user-mode Linux machine, on hardware that its kernel simulates; PYTEST_ARGS as above
 	@.ci/bootstrap test

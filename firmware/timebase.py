@@ -43,7 +43,7 @@ class Timestamp:
 def format_utc(wall_ns: int) -> str:
     """RFC 3339, UTC, microseconds: ``2026-11-23T08:14:47.123456Z``."""
     moment = _EPOCH + timedelta(microseconds=wall_ns // 1000)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"  # strftime's %Y pads no year
 
 
 def parse_utc(text: str) -> int:

@@ -79,6 +79,8 @@ _NAMES = {int: "an integer", bool: "true or false", str: "a text"}
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 64:  # TOML has no larger ones, and Python prints none of many digits
+        return "an integer of more than 64 bits"
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 

@@ -49,7 +49,7 @@ class Message:
         """The payload as a JSON object."""
         try:
             found = json.loads(self.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise DeviceFault("capture process: expected a JSON object")

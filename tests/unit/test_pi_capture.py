@@ -190,7 +190,7 @@ def test_a_message_that_is_too_long_is_refused_before_it_is_read() -> None:
     there.close()
 
 
-@pytest.mark.parametrize("data", [b"", b"[1]", b"{", b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000])
 def test_facts_are_an_object(data: bytes) -> None:
     with pytest.raises(DeviceFault):
         Message(Kind.PROGRESS, data).facts()

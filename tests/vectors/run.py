@@ -131,7 +131,7 @@ def access_units(stream: bytes) -> list[tuple[bytes, ...]]:
     for nal in split_annexb(stream):
         slices = [one for one in units[-1] if one[0] & 0x1F in (1, 5)]
         is_slice = nal[0] & 0x1F in (1, 5)
-        if slices and (not is_slice or nal[1] & 0x80):
+        if slices and (not is_slice or nal[1:2] >= b"\x80"):
             units.append([])
         units[-1].append(nal)
     return [tuple(unit) for unit in units]

@@ -47,6 +47,8 @@ def leaf_vectors() -> Iterator[Vector]:
         yield _leaf(kind, f"a leaf of the kind {kind!r}", entry(index, kind).to_bytes())
     whole = entry(3, "begin").to_bytes()
     value = json.loads(whole)
+    early = entry(3, "dock").to_bytes().replace(b'"utc":"2026', b'"utc":"0026')
+    yield _leaf("year-26", "a clock far off: years have four digits", early)
     wrong = {
         "unknown-kind": ("a kind that nobody knows", {**value, "type": "erase"}, "type"),
         "kind-number": ("a kind that is no text", {**value, "type": 1}, "type"),

@@ -117,6 +117,7 @@ def _contents() -> Iterator[Vector]:
         "field-twice": (b"version = 1\n" + POLICY, "not TOML"),
         "version-text": (changed("version = 1", 'version = "1"'), "version"),
         "version-float": (changed("version = 1", "version = 1.0"), "version"),
+        "version-huge": (changed("version = 1", "version = 0x" + "f" * 4000), "more than 64 bits"),
         "version-absent": (changed("version = 1\n", "\n"), "version"),
         "width-odd": (changed("width = 1280", "width = 1279"), "video.width"),
         "width-large": (changed("width = 1280", "width = 100000"), "video.width"),
