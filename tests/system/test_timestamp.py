@@ -315,6 +315,8 @@ def test_tokens_by_files_verify_here_and_with_openssl(store, authority, agency, 
     found = stamps(report)
     assert [one.severity for one in found] == [Severity.GOOD, Severity.GOOD]
     assert all("existed not later than" in one.text for one in found)
+    told = oathcam(tmp_path, "verify", str(store.parent), "--trust", str(agency.directory / "root.crt"), "--tsa-root", str(authority.root))
+    assert (told.returncode, "time stamp" in told.stdout) == (0, True)
     folder = store / "vault" / RECORDING
     signature = (folder / "manifest.json.p7s").read_bytes()
     (token,) = cms_token.unsigned_of(signature).tokens
