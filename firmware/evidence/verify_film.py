@@ -231,9 +231,9 @@ def _tell_stream(report: StreamReport, seen: _Seen, book: Notebook, *, has_manif
         utc = seen.utc[at] if at >= 0 else ""
         code = "stream-unsigned" if verdict.status is GopStatus.UNSIGNED else "stream-bad"
         book.add(Severity.BAD, "stream", code, verdict.describe(), fragment=at, utc=utc, gop=verdict.gop)
-    for counter in report.broken_links:
-        book.add(Severity.BAD, "stream", "stream-bad", f"GOP with counter {counter} is not linked to the GOP before it")
-    if report.valid_gops and not bad and not report.broken_links:
+    for text in report.breaks:
+        book.add(Severity.BAD, "stream", "stream-bad", text)
+    if report.valid_gops and not bad and not report.breaks:
         text = f"{report.valid_gops} of {report.gops} GOPs carry a valid ONVIF Media Signing signature of {_signer(report, book)!r}"
         book.good("stream", text)
     _tell_ends(report, book, has_manifest=has_manifest)

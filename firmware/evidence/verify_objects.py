@@ -222,8 +222,8 @@ def tell_stream(report: StreamReport, fragments: Sequence[FragmentRecord], book:
         code = "stream-unsigned" if verdict.status is GopStatus.UNSIGNED else "stream-bad"
         utc = fragments[at].utc if fragments else ""
         book.add(Severity.BAD, "stream", code, verdict.describe(), fragment=at, utc=utc, gop=verdict.gop)
-    for counter in report.broken_links:
-        book.add(Severity.BAD, "stream", "stream-bad", f"GOP with counter {counter} is not linked to the GOP before it", gop=counter - 1)
+    for counter, text in zip(report.broken_links, report.breaks, strict=True):
+        book.add(Severity.BAD, "stream", "stream-bad", text, gop=counter - 1)
     if report.valid_gops and not report.true_beginning:
         text = f"the beginning is missing or not signed: the first GOP with a signature has counter {report.first_counter}"
         book.add(Severity.BAD, "stream", "stream-head", text, gop=0)

@@ -45,6 +45,7 @@ class General:
     """What one (partial) GOP is signed for. Times in 100 ns units since 1601-01-01 UTC; ``partial``: closed by no IDR.
 
     ``end`` equals ``start`` in version 1 of the record, which has none. ``revision``: of the specification, as the signer says.
+    ``little_endian``: the byte order of times and counter, as the times tell.
     """
 
     partial: bool
@@ -55,6 +56,7 @@ class General:
     gop_hash: bytes
     linked_hash: bytes
     revision: tuple[int, int, int] = SPEC_VERSION
+    little_endian: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def _unpack_general(value: bytes, order: str) -> General:
     else:
         _, revision, partial, start, end, counter, hashed, gop_hash, linked_hash = struct.unpack(order + GENERAL_VALUE.format[1:], value)
     major, minor, patch = revision
-    return General(bool(partial), start, end, counter, hashed, gop_hash, linked_hash, (major, minor, patch))
+    return General(bool(partial), start, end, counter, hashed, gop_hash, linked_hash, (major, minor, patch), order == "<")
 
 
 def _is_plausible(general: General) -> bool:

@@ -134,7 +134,7 @@ class StreamReport:
     ``chain_checked`` is ``None`` when no roots were given: signatures were then checked against the certificate that the
     stream brought, which proves unity and not origin. ``true_beginning``: the first GOP received is the first that was
     signed in its stream (counter 1, nothing linked). ``broken_links``: counters of GOPs that do not follow the one before;
-    ``breaks`` says it in sentences. ``notes`` are further faults; ``remarks`` are none.
+    ``breaks`` says it in as many sentences. ``notes`` are further faults; ``remarks`` are none.
     """
 
     gops: int

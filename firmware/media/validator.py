@@ -53,6 +53,7 @@ class StreamValidator:
         self._account = StreamAccount()
         self._signer: Signer | None = None
         self._vendor: Vendor | None = None
+        self._little_endian: bool | None = None
         self._open = ReceivedGop(0, b"", True, NO_LINK)
         self._waiting: list[ReceivedGop] = []
         """Closed GOPs, in order: the one that was spoken for last, and all behind it."""
@@ -171,7 +172,16 @@ class StreamValidator:
             self._remark(f"signing SEIs hold records that are not known here, tags {list(sei.records.unknown_tags)}")
         if claim is not None:
             self._signer = self._signer or signer
+            self._note_byte_order(claim.general.little_endian)
             self._place(claim)
+
+    def _note_byte_order(self, little: bool) -> None:
+        """The specification's text and its devices differ. Either is read; both in one stream is what no signer makes."""
+        if self._little_endian not in (None, little):
+            self._note(f"signing SEI at picture {self._picture}: times and counter are in the other byte order than in the SEI before it")
+        elif little:
+            self._remark("times and counters are little-endian, as the specification's text says and devices do not write them")
+        self._little_endian = little
 
     def _fail(self, status: GopStatus, reason: str) -> None:
         """An SEI says nothing that can be believed: remember it for the GOP that it most likely speaks for."""

@@ -158,6 +158,16 @@ def test_two_cameras_joined(six: Stream, curve: ec.EllipticCurve) -> None:
     assert {one.status for one in unknown.verdicts[6:]} == {GopStatus.BAD_SIGNATURE}
 
 
+def test_a_sei_of_another_recording_is_named_and_counted(six: Stream) -> None:
+    """The verifiers count ``broken_links``: a sentence without its counter would be lost to them."""
+    stranger = recording(120)
+    stream = [*six[:21], [stranger[6][0], *six[21]], *six[22:]]
+    report = check(stream)
+    assert report.verdict is StreamVerdict.NOT_AUTHENTIC
+    assert any("belongs to another stream" in text for text in report.problems()), report.problems()
+    assert len(report.broken_links) == len(report.breaks)
+
+
 # --- moved, repeated, removed
 
 

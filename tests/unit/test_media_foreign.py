@@ -145,6 +145,23 @@ def test_a_form_that_the_specification_allows(name: str) -> None:
     assert changed.verdicts[1].altered == (() if name == "no list" else (8,))
 
 
+def test_byte_order_is_remarked_and_may_not_change() -> None:
+    """The text says little-endian, devices write big: either is the signer's statement, a change inside a stream is a fault."""
+
+    def made(orders: str) -> Stream:
+        return join(gops(), lambda c, n, at: [sei([crypto(), chain(PEM), general(c, n, at, order=orders[c - 1]), listed(n)], SIGN)])
+
+    little = check(made("<<<<"))
+    assert little.problems() == []
+    assert [text for text in little.findings() if "little-endian" in text] == list(little.remarks)
+    assert len(little.remarks) == 1
+    assert check(made(">>>>")).findings() == []
+    for orders, faults in (("><<<", 1), ("<<><", 2), (">>><", 1)):
+        mixed = check(made(orders))
+        assert mixed.verdict is StreamVerdict.NOT_AUTHENTIC
+        assert [("other byte order" in text) for text in mixed.problems()] == [True] * faults
+
+
 def test_unknown_records_are_remarked_and_cost_nothing() -> None:
     report = check(join(gops(), maker(**FORMS["unknown records"])))
     assert report.remarks == ("signing SEIs hold records that are not known here, tags [9, 200]",)

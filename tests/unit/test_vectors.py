@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from firmware.errors import FormatError, IntegrityError, OathcamError, RefusedError, UnavailableError, UsageError
+from firmware.media.stream_report import StreamVerdict
 from tests.vectors import run
 from tests.vectors.build.all import MAX_BYTES, files
 from tests.vectors.build.vector import Read
@@ -67,6 +68,7 @@ def test_a_stream_is_judged_as_it_says(path: Path) -> None:
     if report.valid_gops + report.unsigned_tail < report.gops and not problems:
         problems = ["not every GOP is signed"]
     assert ("success" if not problems else "integrity") == one.header["expect"], problems
+    assert (report.verdict is StreamVerdict.AUTHENTIC) == (not problems and not report.unsigned_tail), report.verdict
     assert one.header.get("reason", "") in " | ".join(problems)
     assert run.sha256(run.released(one, report)) == one.header["released"]
 

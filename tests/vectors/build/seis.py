@@ -20,6 +20,8 @@ START = 134_398_952_870_000_000
 SECOND = 10_000_000
 NO_LINK = bytes(32)
 CRYPTO_VALUE = bytes.fromhex("010b0609608648016503040201000000")
+LITTLE_ENDIAN = "<B3sBqqIH32s32s"
+GENERAL_1 = struct.pack(">B3sBqIH32s32s", 1, bytes((24, 12, 0)), 0, START, 1, 1, hashlib.sha256(bytes(32)).digest(), NO_LINK)
 VENDOR_VALUE = b"\x01\x050.1.0" + bytes((len(SERIAL),)) + SERIAL.encode() + b"\x07oathcam"
 
 
@@ -116,13 +118,31 @@ def sei_vectors() -> Iterator[Vector]:
         "partial": ("for a partial GOP", replace(one, partial=1)),
         "600-hashes": ("as many hashes as may be listed", replace(one, hashes=(bytes(32),) * 600)),
         "little-endian": (
-            "integers little-endian, as the text says and no one does: it parses, and says other numbers",
-            replace(one, general_layout="<B3sBqqIH32s32s"),
+            "integers little-endian, as the text says and devices do not: the times tell which order it is",
+            replace(one, general_layout=LITTLE_ENDIAN),
         ),
+        "general-version-1": (
+            "general information version 1, which has no end time",
+            replace(one, order=(4, 5, 6, 2), extra=record(1, GENERAL_1)),
+        ),
+        "crypto-absent": (
+            "without crypto information, which only a later SEI may leave out: the first one's algorithm is meant",
+            replace(one, order=(5, 6, 1, 2)),
+        ),
+        "certificates-user": (
+            "certificates of kind 1, of a key that the user provisioned",
+            replace(one, certificates=b"\x01\x01" + pem(agency().camera)),
+        ),
+        "certificate-sei": ("a certificate SEI: it brings a chain and speaks of no GOP", replace(one, flags=0x80, order=(4, 5, 6))),
+        "list-601": (
+            "more hashes than our signer lists: a reader takes what a record can hold",
+            replace(one, hashes=(bytes(32),) * 601),
+        ),
+        "record-unknown": ("tag 9, of a later version: signed, skipped, and remarked", replace(one, extra=record(9, b"x"))),
     }
     for name, (shows, made) in fine.items():
         document = made.document()
-        yield _sei(name, shows, made.nal(), released=escape(document) if made.flags else document)
+        yield _sei(name, shows, made.nal(), released=escape(document) if made.flags & 0x40 else document)
     yield from _sei_records(one)
     yield from _sei_bytes(one)
 
@@ -138,16 +158,17 @@ def _sei_records(one: Sei) -> Iterator[Vector]:
     wrong = {
         "uuid-other": ("another UUID", replace(one, uuid=UUID[:-1] + b"\x70"), "UUID"),
         "flags-reserved": ("a reserved flag", replace(one, flags=0x01), "flags"),
-        "flags-certificate": ("a certificate SEI", replace(one, flags=0x80), "flags"),
-        "general-absent": ("no general record", replace(one, order=(4, 5, 6, 2)), "records 1 and 4"),
-        "general-version": ("general information version 1", replace(one, version=1), "version 2"),
-        "general-partial": ("a partial flag of 2", replace(one, partial=2), "version 2"),
+        "flags-certificate": ("a certificate SEI that speaks of a GOP", replace(one, flags=0x80), "expected records [3, 4, 6]"),
+        "certificate-sei-bare": ("a certificate SEI without certificates", replace(one, flags=0x80, order=(4, 5)), "expected records [3,"),
+        "general-absent": ("no general record", replace(one, order=(4, 5, 6, 2)), "expected records [1]"),
+        "general-version": ("general information version 1 with the fields of version 2", replace(one, version=1), "version 1 or 2"),
+        "general-version-3": ("general information version 3", replace(one, version=3), "version 1 or 2"),
+        "general-partial": ("a partial flag of 2", replace(one, partial=2), "version 1 or 2"),
         "general-short": (
             "general information without the link",
             replace(one, order=(4, 5, 6, 2), extra=record(1, bytes((2,)) * 60)),
-            "version 2",
+            "version 1 or 2",
         ),
-        "crypto-absent": ("no crypto record", replace(one, order=(5, 6, 1, 2)), "records 1 and 4"),
         "crypto-sha1": ("hashed with SHA-1", replace(one, crypto=sha1), "SHA-256"),
         "crypto-version": ("crypto information version 2", replace(one, crypto=b"\x02" + CRYPTO_VALUE[1:]), "version 1"),
         "crypto-longer": ("a byte behind the crypto information", replace(one, crypto=CRYPTO_VALUE + b"\0"), "version 1"),
@@ -155,17 +176,21 @@ def _sei_records(one: Sei) -> Iterator[Vector]:
         "list-version": ("a hash list version 2", replace(one, hash_list=b"\x02" + bytes(32)), "hash list version 1"),
         "list-uneven": ("a hash list of 33 bytes of hashes", replace(one, hash_list=b"\x01" + bytes(33)), "hash list version 1"),
         "list-empty": ("an empty hash list", replace(one, hash_list=b"\x01"), "hash list version 1"),
-        "list-601": ("more hashes than may be listed", replace(one, hash_list=b"\x01" + bytes(32 * 601)), "hash list version 1"),
         "vendor-version": ("vendor information version 2", replace(one, vendor=b"\x02" + VENDOR_VALUE[1:]), "vendor information version 1"),
         "vendor-two": ("two vendor texts", replace(one, vendor=b"\x01\x01a\x01b"), "counted"),
         "vendor-four": ("four vendor texts", replace(one, vendor=VENDOR_VALUE + b"\x01x"), "three vendor texts"),
         "vendor-not-utf8": ("a vendor text that is not UTF-8", replace(one, vendor=b"\x01\x01\xff\x00\x00"), "UTF-8"),
         "certificates-version": ("certificates version 2", replace(one, certificates=b"\x02\x00x"), "version 1 in PEM"),
-        "certificates-user": ("certificates of another kind than PEM", replace(one, certificates=b"\x01\x01x"), "version 1 in PEM"),
+        "certificates-kind": ("certificates of a kind that is neither", replace(one, certificates=b"\x01\x02x"), "version 1 in PEM"),
+        "certificates-twice": (
+            "two chains of one kind: which one signs is not said",
+            replace(one, extra=record(6, b"\x01\x00" + pem(agency().camera))),
+            "version 1 in PEM",
+        ),
         "certificates-empty": ("no certificate in the record", replace(one, certificates=b"\x01\x00"), "version 1 in PEM"),
-        "record-twice": ("the vendor record twice", replace(one, extra=record(5, VENDOR_VALUE)), "known record once"),
-        "record-unknown": ("tag 7, arbitrary data", replace(one, extra=record(7, b"x")), "known record once"),
-        "record-zero": ("tag 0", replace(one, extra=record(0, b"")), "known record once"),
+        "record-twice": ("the vendor record twice", replace(one, extra=record(5, VENDOR_VALUE)), "every record once"),
+        "record-unknown-twice": ("an unknown record twice", replace(one, extra=record(9, b"x") * 2), "every record once"),
+        "record-zero": ("tag 0", replace(one, extra=record(0, b"")), "tag 0"),
         "signature-empty": ("a signature of no bytes", replace(one, signature=b""), "padded with 0x01"),
         "padding-zero": (
             "padding of zeros: no byte of an SEI is free",
@@ -180,6 +205,9 @@ def _sei_records(one: Sei) -> Iterator[Vector]:
     }
     for name, (shows, made, reason) in wrong.items():
         yield _sei(name, shows, made.nal(), reason)
+    both = replace(one, extra=record(7, b"x")).nal()
+    shows = "tag 7, arbitrary data, beside other records: it parses, and the specification calls it not authentic"
+    yield replace(_sei("record-arbitrary", shows, both, "arbitrary data stands beside"), expect="integrity")
 
 
 def _sei_bytes(one: Sei) -> Iterator[Vector]:
