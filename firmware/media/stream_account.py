@@ -81,7 +81,6 @@ class StreamAccount:
         if run is not None and general.counter <= run.last.general.counter and not self._is_of(run, claim, gop):
             self.broken.append(general.counter)
             self.breaks.append(f"an SEI before picture {gop.first_picture} (counter {general.counter}) belongs to another stream")
-            self.broken.append(general.counter)
             return
         self.verdicts.append(GopVerdict(-1, gop.first_picture, 0, GopStatus.MISSING, general.counter))
         if run is None:

@@ -37,7 +37,7 @@ def points_at(one: Finding, name: str) -> bool:
     if name == LOG:
         return one.layer == "ledger"
     if name == CHECKPOINT:
-        return False
+        return one.file == CHECKPOINT
     if name == CHAIN:  # with another camera's certificate the ledger is not that camera's
         return one.file in (CHAIN, LOG)
     if rest.startswith("receipts/"):
@@ -47,10 +47,6 @@ def points_at(one: Finding, name: str) -> bool:
 
 
 # --- what carries no meaning, and why
-
-
-def _is_convenience(name: str, changed: Files, report: Report) -> bool:
-    return name == CHECKPOINT and report == verify(device())
 
 
 def _last_batch() -> int:
@@ -74,8 +70,6 @@ def _is_armour(name: str, changed: Files, report: Report) -> bool:
 
 
 EXCEPTIONS: dict[Callable[[str, Files, Report], bool], str] = {
-    _is_convenience: "ledger/checkpoint is published for tools that know nothing of the ledger's lines; the verifier takes every root "
-    "from ledger/log",
     _is_unsigned_end: "a last batch without its signature was never promised, or is a ledger cut short: it is not used, and said if "
     "anything is left of it. Nothing in the file tells more; who saw the longer ledger does (the dock's high-water mark). It says "
     "nothing of a recording",
@@ -186,7 +180,6 @@ def test_every_exception_is_needed() -> None:
     """A reason that excuses nothing is a hole for later."""
     chain, log = device()[CHAIN], device()[LOG]
     cases = [
-        (_is_convenience, flipped(CHECKPOINT, 0, 0), CHECKPOINT),
         (_is_unsigned_end, {**device(), LOG: log[:-1]}, LOG),
         (_is_unsigned_end, {**device(), LOG: log[: _last_batch()]}, LOG),
         (_is_armour, {**device(), CHAIN: chain[:-1]}, CHAIN),
