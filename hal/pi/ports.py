@@ -96,10 +96,6 @@ def _open_rest(
     )
 
 
-def _described(settings: PiConfig, clock: PiClock) -> dict[str, str]:
-    return {"microphone": settings.microphone, "rtc": clock.judgement.found}
-
-
 def _open_camera(settings: PiConfig, board: Board, clock: Clock, spawned: CaptureProcess | None) -> PiCamera | ProcessCamera:
     options = CameraOptions(settings.camera_index, settings.lens_position, settings.rotate)
     return PiCamera(board, clock, options) if settings.capture == THREAD else ProcessCamera(board, clock, options, spawned)
