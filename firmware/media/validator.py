@@ -200,7 +200,10 @@ class StreamValidator:
     # --- which GOP it speaks for
 
     def _place(self, claim: Claim) -> None:
-        if claim.digest in self._seen:
+        if self._unplaced is not None and self._unplaced[0].digest == claim.digest:
+            self._unplaced = None  # it came too early as well, when its pictures were not complete
+            self._tell_again(claim)
+        elif claim.digest in self._seen:
             self._again(claim)
             return
         self._seen[claim.digest] = self._idrs
@@ -228,7 +231,10 @@ class StreamValidator:
             if gop.is_exactly(claim):
                 gop.failure = (GopStatus.REPLAYED, f"it repeats the GOP with counter {counter}, with its SEI")
                 return
-        text = f"signing SEI at picture {self._pictures}: counter {counter} again"
+        self._tell_again(claim)
+
+    def _tell_again(self, claim: Claim) -> None:
+        text = f"signing SEI at picture {self._pictures}: counter {claim.general.counter} again"
         if self._seen[claim.digest] == self._idrs:
             self._remark(text)
         else:

@@ -116,6 +116,14 @@ def test_a_nal_unit_once_more_is_found(where: tuple[list[bytes], int], data: st.
     assert report.verdict is not StreamVerdict.AUTHENTIC or (report.remarks and not is_vcl(nals[index]))
 
 
+def test_a_last_sei_that_also_came_early_is_found() -> None:
+    """Without a hash list it fits nothing until its pictures are complete; then it came twice."""
+    nals = list(stream(False))
+    for to in range(len(nals) - 7, len(nals)):
+        report = check([*nals[:to], nals[-1], *nals[to:]])
+        assert [one for one in report.findings() if one.endswith("counter 5 again")], to
+
+
 @many
 @given(places(), st.data())
 def test_slices_in_another_order_are_found(where: tuple[list[bytes], int], data: st.DataObject) -> None:

@@ -106,7 +106,8 @@ def test_locks_pin_every_requirement_with_hashes() -> None:
     pinned: list[str] = []
     for name in LOCKS:
         lock = (ROOT / name).read_text()
-        entries = re.findall(r"^([A-Za-z0-9._-]+)==\S+ \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", lock, re.MULTILINE)
+        line = r"^([A-Za-z0-9._-]+)==\S+(?: ; [^\\\n]+)? \\\n"  # name, version, and where it is for some machines only, the condition
+        entries = re.findall(line + r"((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", lock, re.MULTILINE)
         assert sum(len(hashes.splitlines()) + 1 for _name, hashes in entries) == len(lock.splitlines())
         pinned += [normal(entry) for entry, _hashes in entries]
     assert len(pinned) == len(set(pinned))
