@@ -1,7 +1,4 @@
-"""The back-ends under contract. A new back-end joins by adding one factory to the list of each port it offers.
-
-A rig is a port together with what a test needs around it: how to let time pass, and the hand on the other side of it.
-"""
+"""The back-ends under contract. A new back-end joins by adding one factory to the list of each port it offers (rigs: ``rigs``)."""
 
 from __future__ import annotations
 
@@ -14,37 +11,37 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pi_bench
 from keybench import pkcs11_stores, tpm_stores
 from pibench import hands
+from rigs import CameraRig, ClockRig, HandsRig, MicrophoneRig, let_pass
+from rigs_sim import (
+    sim_camera,
+    sim_clock,
+    sim_entropy,
+    sim_hands,
+    sim_inbox,
+    sim_keys,
+    sim_microphone,
+    sim_volume,
+    sim_watchdog,
+    sim_worker,
+)
 
 from hal.alsa_card import SoundCard
 from hal.alsa_microphone import AlsaMicrophone
 from hal.file_key_store import FileKeyStore
 from hal.interfaces import (
-    AudioFrame,
     ButtonName,
-    Buttons,
     Camera,
-    Clock,
-    ClockReading,
     ClockTrust,
-    DockLink,
     Entropy,
-    Hal,
     Inbox,
-    Indicators,
     KeyStore,
     LampName,
-    Microphone,
-    Picture,
-    Positioning,
-    Power,
     PowerState,
-    VideoFormat,
     Volume,
     Watchdog,
     Worker,
@@ -66,203 +63,8 @@ from hal.pi.power import SOC, open_power
 from hal.pi.rtc import ClockPaths, open_clock
 from hal.posix import DirectoryVolume, PosixClock, QueueInbox, SdNotifyWatchdog, SystemEntropy, ThreadWorker
 from hal.serial_line import SerialLine
-from hal.sim.boot import boot
-from hal.sim.timeline import SECOND
-from hal.sim.world import World
 
-START_WALL_NS = 1_795_421_687_000_000_000
-SMALL = VideoFormat(width=320, height=180, fps=15, bitrate_bps=300_000, gop_pictures=15)
 PATIENCE_S = 10.0
-
-
-@dataclass
-class Heard:
-    """A sink that keeps what it was given; counts as camera and microphone sink."""
-
-    pictures: list[Picture] = field(default_factory=list)
-    frames: list[AudioFrame] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-    def picture(self, picture: Picture) -> None:
-        self.pictures.append(picture)
-
-    def camera_fault(self, reason: str) -> None:
-        self.faults.append(reason)
-
-    def audio(self, frame: AudioFrame) -> None:
-        self.frames.append(frame)
-
-    def microphone_fault(self, reason: str) -> None:
-        self.faults.append(reason)
-
-
-@dataclass
-class CameraRig:
-    """``pass_time(seconds)`` lets the device deliver for so long."""
-
-    camera: Camera
-    now: Callable[[], ClockReading]
-    pass_time: Callable[[float], None]
-    clock_tolerance_ns: int = 5_000_000
-    """How far wall and boot time of two readings may move against each other while nobody steps the clock."""
-
-
-@dataclass
-class MicrophoneRig:
-    microphone: Microphone
-    now: Callable[[], ClockReading]
-    pass_time: Callable[[float], None]
-
-
-@dataclass
-class ClockRig:
-    """``wait(event)`` returns once the event is set; fails the test when it never is."""
-
-    clock: Clock
-    wait: Callable[[threading.Event], None]
-
-
-@dataclass
-class HandsRig:
-    """The ports that face the wearer and the dock, and the hands that move them."""
-
-    buttons: Buttons
-    indicators: Indicators
-    power: Power
-    positioning: Positioning
-    dock_link: DockLink
-    press: Callable[[ButtonName, int], None]
-    """Press for so many milliseconds, with a bouncing contact, and let it settle."""
-    dock: Callable[[bool], None]
-    set_percent: Callable[[int], None]
-    break_lamp: Callable[[LampName], None]
-
-
-# --- simulator ------------------------------------------------------------------------------------------------------
-
-
-def sim_world() -> World:
-    return World(START_WALL_NS, seed=7)
-
-
-def sim_hal(tmp_path: Path, world: World) -> Hal:
-    return boot(world, {"volume": tmp_path / "card", "keys": tmp_path / "keys"})
-
-
-@contextmanager
-def _sim(tmp_path: Path) -> Iterator[tuple[World, Hal]]:
-    world = sim_world()
-    hal = sim_hal(tmp_path, world)
-    yield world, hal
-    hal.close()
-
-
-@contextmanager
-def _sim_volume(tmp_path: Path) -> Iterator[tuple[Volume, Path]]:
-    with _sim(tmp_path) as (_, hal):
-        yield hal.volume, tmp_path / "card"
-
-
-@contextmanager
-def _sim_media(tmp_path: Path) -> Iterator[tuple[Hal, Callable[[float], None]]]:
-    with _sim(tmp_path) as (world, hal):
-
-        def pass_time(seconds: float) -> None:
-            world.horizon_ns = world.now_ns + round(seconds * SECOND)
-            while hal.inbox.get() is not None:
-                pass
-
-        yield hal, pass_time
-
-
-@contextmanager
-def _sim_camera(tmp_path: Path) -> Iterator[CameraRig]:
-    with _sim_media(tmp_path) as (hal, pass_time):
-        yield CameraRig(hal.camera, hal.clock.now, pass_time, clock_tolerance_ns=0)
-
-
-@contextmanager
-def _sim_microphone(tmp_path: Path) -> Iterator[MicrophoneRig]:
-    with _sim_media(tmp_path) as (hal, pass_time):
-        yield MicrophoneRig(hal.microphone, hal.clock.now, pass_time)
-
-
-@contextmanager
-def _sim_clock(tmp_path: Path) -> Iterator[ClockRig]:
-    with _sim(tmp_path) as (world, hal):
-
-        def wait(event: threading.Event) -> None:
-            world.run_until(world.now_ns + 60 * SECOND)
-            assert event.is_set()
-
-        yield ClockRig(hal.clock, wait)
-
-
-@contextmanager
-def _sim_inbox(tmp_path: Path, limit: int) -> Iterator[Inbox]:
-    world = sim_world()
-    hal = boot(world, {"volume": tmp_path / "card", "keys": tmp_path / "keys", "inbox_limit": limit})
-    yield hal.inbox
-    hal.close()
-
-
-@contextmanager
-def _sim_worker(tmp_path: Path, depth: int) -> Iterator[Worker]:
-    with _sim(tmp_path) as (_, hal):
-        yield hal.make_worker("test", depth)
-
-
-@contextmanager
-def _sim_keys(tmp_path: Path) -> Iterator[Callable[[], KeyStore]]:
-    world = sim_world()
-
-    def reopen() -> KeyStore:
-        if world.life is not None:
-            world.life.end()
-        return sim_hal(tmp_path, world).key_store
-
-    yield reopen
-    assert world.life is not None
-    world.life.end()
-
-
-@contextmanager
-def _sim_entropy(tmp_path: Path) -> Iterator[Entropy]:
-    with _sim(tmp_path) as (_, hal):
-        yield hal.entropy
-
-
-@contextmanager
-def _sim_hands(tmp_path: Path) -> Iterator[HandsRig]:
-    with _sim(tmp_path) as (world, hal):
-
-        def press(button: ButtonName, hold_ms: int) -> None:
-            world.run_until(world.press(button, hold_ms=hold_ms, bounce=True) + SECOND)
-
-        yield HandsRig(
-            hal.buttons,
-            hal.indicators,
-            hal.power,
-            hal.positioning,
-            hal.dock_link,
-            press,
-            lambda docked: world.dock() if docked else world.undock(),
-            lambda percent: world.set_power(percent),
-            lambda name: world.break_lamp(name),
-        )
-
-
-@contextmanager
-def _sim_watchdog(tmp_path: Path, address: str) -> Iterator[Watchdog]:
-    before = os.environ.get("NOTIFY_SOCKET")
-    os.environ["NOTIFY_SOCKET"] = address
-    try:
-        with _sim(tmp_path) as (_, hal):
-            yield hal.watchdog
-    finally:
-        del os.environ["NOTIFY_SOCKET"]
-        if before is not None:
-            os.environ["NOTIFY_SOCKET"] = before
 
 
 # --- Pi, on the bench -----------------------------------------------------------------------------------------------
@@ -305,15 +107,20 @@ def _posix_volume(tmp_path: Path) -> Iterator[tuple[Volume, Path]]:
     yield DirectoryVolume(tmp_path / "card"), tmp_path / "card"
 
 
-@contextmanager
-def _posix_clock(tmp_path: Path) -> Iterator[ClockRig]:
-    clock = PosixClock()
+def _clock(opened: Callable[[Path], PosixClock]) -> Callable[[Path], AbstractContextManager[ClockRig]]:
+    """A clock of the kernel's, whose waiting takes as long as it says."""
 
-    def wait(event: threading.Event) -> None:
-        assert event.wait(PATIENCE_S)
+    @contextmanager
+    def rig(tmp_path: Path) -> Iterator[ClockRig]:
+        clock = opened(tmp_path)
 
-    yield ClockRig(clock, wait)
-    clock.close()
+        def wait(event: threading.Event) -> None:
+            assert event.wait(PATIENCE_S)
+
+        yield ClockRig(clock, wait)
+        clock.close()
+
+    return rig
 
 
 @contextmanager
@@ -356,11 +163,6 @@ def notify_socket(address: str) -> socket.socket:
 # --- laptop ---------------------------------------------------------------------------------------------------------
 
 
-def let_pass(seconds: float) -> None:
-    """Real time, which nobody here can step."""
-    threading.Event().wait(seconds)
-
-
 @contextmanager
 def _pc_camera(tmp_path: Path) -> Iterator[CameraRig]:
     """A film on disk before the camera."""
@@ -388,17 +190,6 @@ def _alsa(**card: int) -> Callable[[Path], AbstractContextManager[MicrophoneRig]
         clock.close()
 
     return opened
-
-
-@contextmanager
-def _pc_clock(tmp_path: Path) -> Iterator[ClockRig]:
-    clock = LaptopClock()
-
-    def wait(event: threading.Event) -> None:
-        assert event.wait(PATIENCE_S)
-
-    yield ClockRig(clock, wait)
-    clock.close()
 
 
 class _Paper(io.StringIO):
@@ -458,17 +249,6 @@ def _pc_hands(tmp_path: Path) -> Iterator[HandsRig]:
 
 
 @contextmanager
-def _pi_clock(tmp_path: Path) -> Iterator[ClockRig]:
-    clock = open_clock(hands.BOARD, ClockPaths(sysfs=tmp_path))
-
-    def wait(event: threading.Event) -> None:
-        assert event.wait(PATIENCE_S)
-
-    yield ClockRig(clock, wait)
-    clock.close()
-
-
-@contextmanager
 def _pi_hands(tmp_path: Path) -> Iterator[HandsRig]:
     header = hands.Header(tmp_path)
     sysfs, bus, clock = hands.make_sysfs(tmp_path / "sys"), hands.FakeBus(), PosixClock()
@@ -520,19 +300,24 @@ def _pi_hands(tmp_path: Path) -> Iterator[HandsRig]:
         )
 
 
-VOLUMES = {"sim": _sim_volume, "posix": _posix_volume}
-CLOCKS = {"sim": _sim_clock, "posix": _posix_clock, "pc": _pc_clock, "pi": _pi_clock}
-INBOXES = {"sim": _sim_inbox, "posix": _posix_inbox}
-WORKERS = {"sim": _sim_worker, "posix": _posix_worker}
-KEY_STORES = {"sim": _sim_keys, "file": _file_keys, "tpm": tpm_stores, "pkcs11": pkcs11_stores}
-ENTROPIES = {"sim": _sim_entropy, "posix": _system_entropy}
-WATCHDOGS = {"sim": _sim_watchdog, "posix": _posix_watchdog}
+VOLUMES = {"sim": sim_volume, "posix": _posix_volume}
+CLOCKS = {
+    "sim": sim_clock,
+    "posix": _clock(lambda _: PosixClock()),
+    "pc": _clock(lambda _: LaptopClock()),
+    "pi": _clock(lambda sysfs: open_clock(hands.BOARD, ClockPaths(sysfs=sysfs))),
+}
+INBOXES = {"sim": sim_inbox, "posix": _posix_inbox}
+WORKERS = {"sim": sim_worker, "posix": _posix_worker}
+KEY_STORES = {"sim": sim_keys, "file": _file_keys, "tpm": tpm_stores, "pkcs11": pkcs11_stores}
+ENTROPIES = {"sim": sim_entropy, "posix": _system_entropy}
+WATCHDOGS = {"sim": sim_watchdog, "posix": _posix_watchdog}
 CAMERAS = {
-    "sim": _sim_camera,
+    "sim": sim_camera,
     "pc": _pc_camera,
     "pi-v4l2": lambda _: _pi_rig(_pi_camera("zero2w")),
     "pi-libav": lambda _: _pi_rig(_pi_camera("5")),
     "pi-process": lambda _: _pi_rig(_pi_process),
 }
-MICROPHONES = {"sim": _sim_microphone, "pc": _alsa(), "pi": _alsa(bits=32, channels=2, channel=1)}
-HANDS = {"sim": _sim_hands, "pc": _pc_hands, "pi": _pi_hands}
+MICROPHONES = {"sim": sim_microphone, "pc": _alsa(), "pi": _alsa(bits=32, channels=2, channel=1)}
+HANDS = {"sim": sim_hands, "pc": _pc_hands, "pi": _pi_hands}

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers_hal import HANDS, HandsRig
+from helpers_hal import HANDS
+from rigs import HandsRig
 
 from hal.interfaces import ButtonEdge, ButtonName, Colour, Cue, DockSense, Lamp, LampName, PowerState
 

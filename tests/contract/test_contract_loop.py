@@ -8,7 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from helpers_hal import CLOCKS, ENTROPIES, INBOXES, WATCHDOGS, WORKERS, ClockRig, notify_socket
+from helpers_hal import CLOCKS, ENTROPIES, INBOXES, WATCHDOGS, WORKERS, notify_socket
+from rigs import ClockRig
 
 from hal.interfaces import Entropy
 

@@ -14,7 +14,8 @@ from shutil import which
 import av
 import numpy as np
 import pytest
-from helpers_hal import CAMERAS, MICROPHONES, SMALL, CameraRig, Heard, MicrophoneRig
+from helpers_hal import CAMERAS, MICROPHONES
+from rigs import SMALL, CameraRig, Heard, MicrophoneRig
 
 from hal.errors import HalError
 from hal.interfaces import AudioFrame, Picture, VideoFormat

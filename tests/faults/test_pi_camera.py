@@ -18,7 +18,7 @@ import pi_bench
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "contract"))
-from helpers_hal import Heard
+from rigs import Heard
 
 from hal.errors import DeviceFault, HalError, HalUnavailable
 from hal.interfaces import Picture, VideoFormat
