@@ -61,6 +61,13 @@ def test_sizes(path: Path) -> None:
     assert {name: lines for name, lines in functions(ast.parse(text)) if lines > FUNCTION_LINES} == {}
 
 
+def test_sizes_of_the_tests() -> None:
+    """The same bound on a module holds for what checks."""
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in (ROOT / "tests").rglob("*.py")}
+    assert len(lengths) > 100
+    assert {name: lines for name, lines in lengths.items() if lines > MODULE_LINES} == {}
+
+
 def test_functions_are_short() -> None:
     """The median function fits in a dozen lines."""
     lengths = [lines for path in sources() for _name, lines in functions(ast.parse(path.read_text()))]
