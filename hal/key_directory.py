@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from hal.errors import DeviceFault, HalError, HalUnavailable
+from hal.files import sync_directory
 
 _CHAIN = "device.pem"
 _COUNTER = "counter"
@@ -61,7 +62,7 @@ class KeyDirectory:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(self.path / name)
-            _sync_directory(self.path)
+            sync_directory(self.path)
         except OSError as error:
             raise DeviceFault(f"key store {str(self.path / name)!r}: {error.strerror}") from error
 
@@ -103,11 +104,3 @@ def refuse_others(path: Path, remedy: str) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise HalError(f"{str(path)!r} is open to others (mode {mode:04o}); {remedy}")
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from firmware.custody.exports import ExportEntry, next_place
 from firmware.errors import FormatError, IntegrityError
+from hal.files import sync_directory
 from tools.sources import is_in_dock_store
 
 NAME = "ledger/exports"
@@ -33,7 +34,7 @@ def append_export(root: Path, make_entry: Callable[[int, str], ExportEntry]) -> 
             fcntl.flock(file, fcntl.LOCK_EX)  # goes with the descriptor
             _append(handle, make_entry(*next_place(path.read_bytes())).to_line())
         if created:
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
     except OSError as error:
         return f"{path}: {error.strerror}"
     except (FormatError, IntegrityError) as error:
@@ -52,11 +53,3 @@ def _append(handle: int, line: bytes) -> None:
     except OSError:
         os.ftruncate(handle, size)
         raise
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

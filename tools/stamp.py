@@ -29,6 +29,7 @@ from firmware.evidence import cms_token, timestamp
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify_store import STAMPS
 from firmware.timebase import format_utc
+from hal.files import sync_directory
 from tools.console import errors, output
 from tools.sources import DirectorySource, find_sources, is_in_dock_store, load_roots
 
@@ -91,11 +92,7 @@ def _replace(root: Path, name: str, data: bytes) -> None:
         os.fchmod(file.fileno(), 0o440)
         os.fsync(file.fileno())
     temporary.rename(path)
-    handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_directory(path.parent)
 
 
 def stamp_one(wanted: Wanted, ask: Ask, roots: list[x509.Certificate]) -> bool:

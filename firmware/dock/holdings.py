@@ -17,6 +17,7 @@ from firmware.dock.fields import LOG_BATCH_BYTES, MANIFEST, MANIFEST_SIGNATURE, 
 from firmware.dock.protocol import FileOffer, LedgerExtension, LedgerMark, RecordingOffer, SignedReceipt
 from firmware.errors import FormatError
 from firmware.evidence.manifest import Manifest
+from hal.files import sync_directory
 
 _READ_BYTES = 1024 * 1024
 _CHECKPOINT = b"= "
@@ -166,8 +167,4 @@ def _write_durable(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
-    handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_directory(path.parent)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from firmware.errors import IntegrityError
+from hal.files import sync_directory
 
 BUFFER_BYTES = 256 * 1024
 _thread = threading.local()
@@ -24,15 +25,6 @@ def thread_buffer() -> memoryview:
     if buffer is None:
         buffer = _thread.buffer = memoryview(bytearray(BUFFER_BYTES))
     return buffer
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def make_directory(path: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware.dock.upload import UploadState
+from hal.files import sync_directory
 from tools.dock import files
 
 MAX_ATTEMPTS = 3
@@ -98,7 +99,7 @@ class Incoming:
             os.fsync(handle)
             os.close(handle)
             if created:
-                files.sync_directory(self._directory)
+                sync_directory(self._directory)
 
     def verify(self, sha256: str) -> bool:
         """Read a fully received part back; keep it under its hash if it has that hash (D2)."""
@@ -106,7 +107,7 @@ class Incoming:
         if files.sha256_of(part) != sha256:
             return False
         part.rename(self.whole(sha256))
-        files.sync_directory(self._directory)
+        sync_directory(self._directory)
         return True
 
     def reject(self, sha256: str, *, finally_: bool) -> None:
@@ -115,7 +116,7 @@ class Incoming:
             self.part(sha256).rename(self.bad(sha256))
         else:
             self.part(sha256).unlink()
-        files.sync_directory(self._directory)
+        sync_directory(self._directory)
 
     def sweep(self, wanted: frozenset[str]) -> None:
         """Remove what no offer asks for any more: parts of an offer that was replaced."""
