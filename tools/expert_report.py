@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import cryptography
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 import firmware
 from firmware.custody.entries import Entry
@@ -27,6 +26,7 @@ from firmware.evidence.manifest import FragmentRecord, Manifest, fragment_name
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey
 from tools.expert_timeline import draw, lines
+from tools.page import write_page
 from tools.report import still_moments
 from tools.sources import DirectorySource
 from tools.verifying import Checked, worst
@@ -82,15 +82,10 @@ def write_expert_report(path: Path, checked: Sequence[Checked], key: OpeningKey 
     devices = [_device(one, key) for one in checked]
     verdict = worst([one.report.verdict for one in checked])
     findings = [finding for one in checked for finding in one.report.all_findings]
-    environment = Environment(
-        loader=PackageLoader("tools", "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(seconds=_seconds, day_time=_day_time)
-    text = environment.get_template("expert.html.j2").render(
+    write_page(
+        path,
+        "expert.html.j2",
+        {"seconds": _seconds, "day_time": _day_time},
         devices=devices,
         verdict=verdict,
         words=WORDS[verdict],
@@ -113,7 +108,6 @@ def write_expert_report(path: Path, checked: Sequence[Checked], key: OpeningKey 
         Severity=Severity,
         fragment_name=fragment_name,
     )
-    path.write_text(text, encoding="utf-8")
 
 
 def _device(one: Checked, key: OpeningKey | None) -> DevicePart:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from firmware.custody.entries import Entry
 from firmware.evidence.findings import Finding, Report, Severity, Verdict, layers_of
 from firmware.evidence.manifest import Manifest
 from firmware.timebase import format_utc, parse_utc
+from tools.page import write_page
 from tools.timeline import Interval, Moment, Timeline, build_timeline
 
 WIDTH = 1040
@@ -54,16 +53,11 @@ class ShiftPage:
 
 def write_report(path: Path, page: ShiftPage) -> None:
     """Render and write; ``path`` is replaced."""
-    environment = Environment(
-        loader=PackageLoader("tools", "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(megabytes=_megabytes, clock=_clock, seconds=_seconds)
     timeline = build_timeline(page.entries, [one.manifest for one in page.recordings])
-    text = environment.get_template("report.html.j2").render(
+    write_page(
+        path,
+        "report.html.j2",
+        {"megabytes": _megabytes, "clock": _clock, "seconds": _seconds},
         page=page,
         timeline=draw(timeline),
         verdicts={one.recording: one for one in page.report.recordings},
@@ -72,7 +66,6 @@ def write_report(path: Path, page: ShiftPage) -> None:
         Severity=Severity,
         Verdict=Verdict,
     )
-    path.write_text(text, encoding="utf-8")
 
 
 def _notable(findings: Sequence[Finding]) -> list[Finding]:
