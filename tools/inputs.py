@@ -20,6 +20,7 @@ from tools.sources import DirectorySource, find_sources
 MAX_PAPER_BYTES = 64 * 1024 * 1024
 MAX_BOX_BYTES = 256 * 1024 * 1024
 _HEADER_BYTES = 8
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA 2.1, A.5: the box that holds a manifest
 _IN_FRAGMENT = (b"styp", b"prft", b"moof", b"mdat")
 _GIVE = "Give a card, a store, a recording's directory, an MP4, fragments, a manifest or a checkpoint."
 
@@ -207,11 +208,23 @@ def mp4_parts(path: Path) -> Iterator[Part]:
                     pending, number = [], number + 1
                 elif kind not in (b"ftyp", *_IN_FRAGMENT):
                     pending.pop()
-                    yield Part("other", f"box {kind.decode('latin-1')!r} of {len(data)} bytes in {path.name}")
+                    name = f"box {kind.decode('latin-1')!r} of {len(data)} bytes in {path.name}"
+                    yield Part(_kind_of(kind, data), name, data if kind == b"sidx" else b"")
             if pending:
                 yield Part("fragment", f"{path.name} #{number} (cut off)", b"".join(pending))
     except OSError as error:
         raise UnavailableError(f"cannot read {str(path)!r}: {error.strerror}") from None
+
+
+def _kind_of(kind: bytes, data: bytes) -> str:
+    """What a box is that belongs to no init segment and to no fragment."""
+    if int.from_bytes(data[:4], "big") != len(data):
+        return "other"
+    if kind == b"sidx":
+        return "index"
+    if kind == b"free" and not any(data[_HEADER_BYTES:]):
+        return "padding"
+    return "c2pa" if kind == b"uuid" and data[_HEADER_BYTES:].startswith(_C2PA) else "other"
 
 
 def _is_fragmented(path: Path) -> bool:
@@ -241,7 +254,7 @@ def _packed_pictures(path: Path) -> Iterator[Part]:
     """What is left of the signed stream in a container that another program wrote: its pictures, in decoding order."""
     import av  # here: only such a film needs it
 
-    yield Part("other", f"the container of {path.name} was written by another program")
+    yield Part("container", f"the container of {path.name} was written by another program")
     try:
         with av.open(str(path)) as container:
             for packet in container.demux(container.streams.video[0]):

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from firmware.errors import FormatError, IntegrityError, UnavailableError
 from firmware.evidence import cms, primitives
+from firmware.evidence.film_head import head_of
 from firmware.evidence.manifest import FragmentRecord, Manifest, fragment_name
 from firmware.evidence.verify import OpeningKey
 from firmware.media.boxes import box
-from firmware.media.fmp4_export import MAX_CHAPTERS, Chapter, Label, Reference, export_head, index, index_bytes
-from firmware.media.fmp4_read import FragmentInfo, InitInfo, parse_fragment, parse_init
+from firmware.media.fmp4_export import IndexOf, index_bytes
+from firmware.media.fmp4_read import InitInfo, parse_fragment, parse_init
 from firmware.media.nal import split_length_prefixed
 from firmware.media.time_sei import is_time_sei, parse_time_sei
 from firmware.timebase import parse_utc
@@ -36,38 +37,23 @@ class Movie:
     left_out: tuple[tuple[int, str], ...]
 
 
-def chapters_of(manifest: Manifest) -> list[Chapter]:
-    """The pre-event part, the activation and the wearer's marks, each with its wall time; ``chpl`` holds the first 255."""
-    first = manifest.fragments[0]
-    pressed_us = max(manifest.begin.boottime_us - first.boottime_us, 0)
-    found = [Chapter(0, f"pre-event part, from {_clock(first.utc)}")] if pressed_us else []
-    found.append(Chapter(pressed_us, f"activation ({manifest.begin.cause}), {_clock(manifest.begin.utc)}"))
-    for number, mark in enumerate(manifest.marks, 1):
-        found.append(Chapter(max(mark.boottime_us - first.boottime_us, 0), f"mark {number}, {_clock(mark.utc)}"))
-    return sorted(found, key=lambda one: one.start_us)[:MAX_CHAPTERS]
-
-
-def _clock(utc: str) -> str:
-    return f"{utc[:10]} {utc[11:23]} UTC"
-
-
 def write_movie(
-    source: DirectorySource, manifest: Manifest, key: OpeningKey, part: Path, label: Label, leave_out: bool, advance: Callable[[], None]
+    source: DirectorySource, manifest: Manifest, key: OpeningKey, part: Path, leave_out: bool, advance: Callable[[], None]
 ) -> Movie:
     """Write ``part``, which must not exist. IntegrityError or UnavailableError for a fragment that is not the manifest's or does not
     open; with ``leave_out`` it is left out and named instead. OSError as the disk gives it."""
     init = open_init(source, manifest, key)
     tracks = parse_init(init)
     kept: list[FragmentRecord] = []
-    references: list[tuple[int, Reference]] = []
+    index = IndexOf()
     left_out: list[tuple[int, str]] = []
-    head = export_head(init, _duration_ms(manifest), chapters_of(manifest), label)
+    head = head_of(init, manifest, unverified=leave_out)
     with part.open("xb") as file:
         file.write(head + bytes(index_bytes(len(manifest.fragments))))
         for record in manifest.fragments:
             try:
                 plain = open_fragment(source, manifest, record, key)
-                references.append(_reference(parse_fragment(plain, tracks), len(plain)))
+                index.add(parse_fragment(plain, tracks), len(plain))
             except (FormatError, IntegrityError, UnavailableError) as error:
                 if not leave_out:
                     raise
@@ -77,18 +63,12 @@ def write_movie(
             kept.append(record)
             advance()
         file.seek(len(head))
-        file.write(_index_area(references, len(manifest.fragments)))
+        file.write(_index_area(index, len(manifest.fragments)))
         file.flush()
         os.fsync(file.fileno())
     if not kept:
         raise UnavailableError(f"{manifest.recording}: no fragment opens, the first one: {left_out[0][1]}")
     return Movie(tracks, tuple(kept), tuple(left_out))
-
-
-def _duration_ms(manifest: Manifest) -> int:
-    """From the first picture kept to the end of the last fragment, holes included."""
-    first, last = manifest.fragments[0], manifest.fragments[-1]
-    return (last.boottime_us + last.duration_us - first.boottime_us + 500) // 1000
 
 
 def open_init(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> bytes:
@@ -110,20 +90,12 @@ def _open_one(source: DirectorySource, name: str, digest: str, key: OpeningKey) 
     return plain
 
 
-def _reference(info: FragmentInfo, size: int) -> tuple[int, Reference]:
-    """The fragment's first tick, and its reference with its own length."""
-    first, last = info.video[0], info.video[-1]
-    return first.tick, Reference(size, last.tick + last.duration - first.tick, first.sync)
-
-
-def _index_area(found: Sequence[tuple[int, Reference]], planned: int) -> bytes:
+def _index_area(index: IndexOf, planned: int) -> bytes:
     """The index in the space left for it; nothing but free space when a fragment is missing."""
-    if len(found) != planned:
-        return box(b"free", bytes(index_bytes(planned) - 8))
-    ticks = [tick for tick, _ in found]
-    ends = [*ticks[1:], ticks[-1] + found[-1][1].ticks]
-    rows = [Reference(one.size_bytes, end - tick, one.sync) for (tick, one), end in zip(found, ends, strict=True)]
-    return index(rows, ticks[0])
+    space = index_bytes(planned)
+    if len(index) == planned or not space:
+        return index.to_bytes()[:space]
+    return box(b"free", bytes(space - 8))
 
 
 def check_movie(path: Path, movie: Movie, advance: Callable[[], None]) -> str:

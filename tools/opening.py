@@ -18,7 +18,6 @@ from firmware.evidence import cms, pki
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey
-from firmware.media.fmp4_export import Label
 from tools.console import progress
 from tools.movie import Movie, check_movie, open_fragment, open_init, write_movie
 from tools.sources import DirectorySource, load_roots
@@ -77,19 +76,12 @@ def make_movie(
     """Write ``target`` and read it back; with ``leave_out`` without the fragments that do not open. Nothing is left under that name
     when anything fails, ``finish`` included."""
     part = target.with_name(target.name + ".part")
-    label = Label(manifest.recording + (" (UNVERIFIED)" if leave_out else ""), _comment(manifest, leave_out))
     with _temporary(part, target), progress() as bars:
         task = bars.add_task(f"opening {manifest.recording}", total=2 * len(manifest.fragments), note="")
-        movie = write_movie(source, manifest, key, part, label, leave_out, lambda: bars.advance(task))
+        movie = write_movie(source, manifest, key, part, leave_out, lambda: bars.advance(task))
         digest = finish(part, movie, check_movie(part, movie, lambda: bars.advance(task)))
         part.rename(target)
     return Opened(target, digest, manifest, movie)
-
-
-def _comment(manifest: Manifest, leave_out: bool) -> str:
-    digest = sha256(manifest.to_bytes()).hex()
-    note = "UNVERIFIED: not every check passed. " if leave_out else ""
-    return f"{note}Oathcam camera {manifest.device.serial}, manifest SHA-256 {digest}"
 
 
 @contextmanager

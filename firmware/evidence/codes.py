@@ -76,7 +76,7 @@ CODES: Mapping[str, str] = {
     # what a loose file cannot show
     "no-manifest": "without the signed manifest, completeness, sound and container times cannot be told",
     "no-init": "a fragment without the init segment that says how to read it",
-    "film-foreign": "the file is not one that `oathcam open` wrote",
+    "film-foreign": "the file, or a box in it, is not what `oathcam open` writes",
     "film-differs": "the file is not what the manifest names",
     "fragment-only": "the verdict speaks of the given fragments, not of the recording",
     # what happened
@@ -87,7 +87,7 @@ CODES: Mapping[str, str] = {
     # what a store added
     "exported": "a line of the store's export log: who took the recording out in clear, when, as what bytes",
     "exports-bad": "the store's export log does not parse, or a line does not continue the one before it",
-    "film-export": "what an export adds in front of the fragments: no signature covers it",
+    "film-export": "what stands in front of the fragments and is not derived from the manifest: no signature covers it",
     "stamp-bad": "a time-stamp token does not fit what it lies beside",
     "stamp-unchecked": "a time-stamp token whose authority was not given, or a stamped checkpoint without a ledger",
     "stamp-early": "a recording that ended, by its camera's clock, after it was stamped",

@@ -19,10 +19,11 @@ from cryptography import x509
 
 from firmware.errors import FormatError, IntegrityError, UnavailableError
 from firmware.evidence import cms, pki
+from firmware.evidence.film_head import LENGTH, not_derived
 from firmware.evidence.findings import Notebook, RecordingReport, Severity, key_words
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.primitives import sha256
-from firmware.media.fmp4_export import original_init
+from firmware.media.fmp4_export import IndexOf, original_init
 from firmware.media.fmp4_read import InitInfo, parse_fragment, parse_init
 from firmware.media.nal import split_length_prefixed
 from firmware.media.stream_report import GopStatus, StreamReport
@@ -36,8 +37,8 @@ _GIVE_OPENED = "Give the file as `oathcam open` wrote it, or the sealed recordin
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of the film: ``kind`` is "init", "fragment", "pictures" (NAL units that another program took out of its container)
-    or "other" (a box that no signature covers)."""
+    """A piece of the film, in the order of the file: ``kind`` is "init", "index" (``sidx``), "fragment", "padding" (zeros), "c2pa",
+    "pictures" (NAL units out of another program's container, which comes first as "container"), or "other": any other box."""
 
     kind: str
     name: str
@@ -62,7 +63,10 @@ class _Seen:
     hashes: list[bytes] = field(default_factory=list)
     utc: list[str] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
-    init_hash: str = ""
+    head: bytes | None = None
+    init: bytes = b""
+    index: bytes | None = None
+    places: IndexOf = field(default_factory=IndexOf)
     pictures: int = 0
     broken: int = -1
     is_foreign: bool = False
@@ -80,6 +84,9 @@ def verify_film(name: str, parts: Iterable[Part], roots: Sequence[x509.Certifica
     manifest = _checked(found, roots, book) if found is not None else None
     if manifest is None:
         _without_manifest(papers, book)
+        if seen.head is not None and seen.head != seen.init:
+            text = "title, chapters and length in its head are the export's: no signature covers them"
+            book.add(Severity.NOTE, "media", "film-export", text)
     else:
         _against_manifest(seen, manifest, book)
     _tell_stream(report, seen, book, has_manifest=manifest is not None)
@@ -90,35 +97,52 @@ def verify_film(name: str, parts: Iterable[Part], roots: Sequence[x509.Certifica
 
 
 def _read(parts: Iterable[Part], validator: StreamValidator, book: Notebook) -> _Seen:
-    seen, init = _Seen(), None
+    seen, init, before = _Seen(), None, ""
     for part in parts:
         match part.kind:
-            case "init":
+            case "init" if seen.head is None and not seen.hashes:
                 init = _init(part, seen, book)
+            case "index" if seen.index is None and not seen.hashes:
+                seen.index = part.data
             case "fragment":
                 _fragment(part, init, seen, validator, book)
             case "pictures":
                 seen.pictures += 1
                 validator.feed(part.nals)
+            case "container" | "c2pa" | "padding" if not seen.hashes and before != "index":
+                if part.kind != "padding":
+                    book.add(Severity.NOTE, "media", "film-export", f"{part.name}: no signature of the camera covers it")
+            case "init" | "index":
+                text = f"{part.name} is a second head, or a second index: a player may show by it what the camera did not sign"
+                book.add(Severity.BAD, "media", "film-differs", text, file=part.name)
             case _:
-                text = f"{part.name}: no signature covers it"
-                book.add(Severity.NOTE, "media", "film-foreign", text)
+                text = f"{part.name} belongs to no film of a camera: what a player makes of it, no signature covers"
+                book.add(Severity.MISSING, "media", "film-foreign", text, remedy=_GIVE_OPENED)
+        before = part.kind
+    _check_index(seen, book)
     return seen
 
 
 def _init(part: Part, seen: _Seen, book: Notebook) -> InitInfo | None:
-    init = original_init(part.data)
-    seen.init_hash = sha256(init).hex()
-    if init != part.data:
-        text = f"title, chapters and length in {part.name} are the export's: no signature covers them"
-        book.add(Severity.NOTE, "media", "film-export", text)
+    seen.head, seen.init = part.data, original_init(part.data)
     try:
-        return parse_init(init)
+        return parse_init(seen.init)
     except FormatError as error:
         seen.is_foreign = True
         text = f"not an init segment of this camera: {error}"
         book.add(Severity.MISSING, "media", "film-foreign", text, file=part.name, remedy=_GIVE_OPENED)
         return None
+
+
+def _check_index(seen: _Seen, book: Notebook) -> None:
+    """An index, where there is one, leads to the fragments that stand in the file and to nothing else."""
+    if seen.index is None or seen.broken >= 0 or seen.is_foreign:
+        return
+    if seen.index == seen.places.to_bytes():
+        book.good("media", "the index leads to the fragments that follow it")
+    else:
+        text = "the index leads elsewhere than to the fragments that follow it: a player may leave some out"
+        book.add(Severity.BAD, "media", "film-differs", text)
 
 
 def _fragment(part: Part, init: InitInfo | None, seen: _Seen, validator: StreamValidator, book: Notebook) -> None:
@@ -140,6 +164,7 @@ def _fragment(part: Part, init: InitInfo | None, seen: _Seen, validator: StreamV
         book.add(Severity.BAD, "media", "media-bad", str(error), file=part.name, fragment=number)
         return
     seen.utc[-1] = format_utc(info.wall_ns)
+    seen.places.add(info, len(part.data))
     seen.pictures += len(units)
     for nals in units:
         validator.feed(nals)
@@ -187,8 +212,8 @@ def _without_manifest(papers: Sequence[Papers], book: Notebook) -> None:
 
 def _against_manifest(seen: _Seen, manifest: Manifest, book: Notebook) -> None:
     """The film's fragments are the manifest's, in order, unchanged: all of them, or an excerpt that says so."""
-    if manifest.init is not None and seen.init_hash and seen.init_hash != manifest.init.plain_sha256:
-        book.add(Severity.BAD, "media", "film-differs", "the init segment is not the one that the manifest names")
+    if manifest.init is not None and seen.head is not None:
+        _head_against_manifest(seen.head, seen.init, manifest, manifest.init.plain_sha256, book)
     places = {record.plain_sha256: record for record in manifest.fragments}
     expected: int | None = None
     first = -1
@@ -208,7 +233,23 @@ def _against_manifest(seen: _Seen, manifest: Manifest, book: Notebook) -> None:
         expected = record.seq + 1
     if len(seen.hashes) < len(manifest.fragments):
         text = f"an excerpt: {len(seen.hashes)} of {len(manifest.fragments)} fragments, from number {max(first, 0)} on"
-        book.add(Severity.NOTE, "manifest", "fragment-only", text, fragment=max(first, 0))
+        book.add(Severity.UNCHECKED, "manifest", "fragment-only", text, fragment=max(first, 0))
+
+
+def _head_against_manifest(head: bytes, init: bytes, manifest: Manifest, digest: str, book: Notebook) -> None:
+    """Tracks as signed; length, title and chapters as the manifest gives them, or nobody's word."""
+    if sha256(init).hex() != digest:
+        book.add(Severity.BAD, "media", "film-differs", "the init segment is not the one that the manifest names")
+        return
+    added = not_derived(head, init, manifest)
+    if LENGTH in added:
+        text = "the length in its head is not the recording's: a player may end early"
+        book.add(Severity.BAD, "media", "film-differs", text)
+    elif added:
+        text = f"in its head {', '.join(added)}: not derived from the manifest, and no signature covers it"
+        book.add(Severity.NOTE, "media", "film-export", text)
+    elif head != init:
+        book.good("media", "title, chapters and length are those that the manifest gives")
 
 
 # --- the stream

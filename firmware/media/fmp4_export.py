@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from firmware.errors import FormatError
 from firmware.media.boxes import LAYER, VIDEO_TIMESCALE, VIDEO_TRACK, box, full_box, walk
+from firmware.media.fmp4_read import FragmentInfo
 
 MAX_CHAPTERS = 255
 MAX_REFERENCES = 0xFFFF
@@ -62,6 +63,31 @@ def index(references: Sequence[Reference], first_tick: int) -> bytes:
     return full_box(b"sidx", 1, 0, struct.pack(">IIQQHH", VIDEO_TRACK, VIDEO_TIMESCALE, first_tick, 0, 0, len(references)), rows)
 
 
+class IndexOf:
+    """Where the fragments of one film lie, collected one by one; as many bytes are kept as the index itself has."""
+
+    def __init__(self) -> None:
+        self._ticks: list[int] = []
+        self._found: list[Reference] = []
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, fragment: FragmentInfo, size_bytes: int) -> None:
+        """The next fragment of the file."""
+        first, last = fragment.video[0], fragment.video[-1]
+        self._ticks.append(first.tick)
+        self._found.append(Reference(size_bytes, last.tick + last.duration - first.tick, first.sync))
+
+    def to_bytes(self) -> bytes:
+        """``sidx`` with each fragment reaching to the next one; empty when there are none, or too many."""
+        if not self._found:
+            return b""
+        ends = [*self._ticks[1:], self._ticks[-1] + self._found[-1].ticks]
+        rows = [Reference(one.size_bytes, end - tick, one.sync) for tick, end, one in zip(self._ticks, ends, self._found, strict=True)]
+        return index(rows, self._ticks[0])
+
+
 def export_head(init: bytes, duration_ms: int, chapters: Sequence[Chapter], label: Label) -> bytes:
     """``ftyp moov`` of the recording whose init segment is given. FormatError when that is none of ours."""
     top = list(walk(memoryview(init), LAYER))
@@ -84,6 +110,32 @@ def original_init(head: bytes) -> bytes:
     except (FormatError, ValueError, IndexError):
         return head
     return box(b"ftyp", bytes(ftyp)) + box(b"moov", *parts)
+
+
+def head_additions(head: bytes) -> list[tuple[str, bytes]]:
+    """(name, content) of each thing that such a head adds to the init segment: ``mehd``, ``chpl``, and each item of the metadata by
+    its type. Empty for any other bytes; a part that does not parse is given whole, by its own type."""
+    if original_init(head) == head:
+        return []
+    _, (_, moov) = walk(memoryview(head), LAYER)
+    children = list(walk(moov, LAYER))
+    found = [("mehd", bytes(length)) for kind, mvex in children if kind == b"mvex" for name, length in walk(mvex, LAYER) if name == b"mehd"]
+    udta = children[-1][1]
+    try:
+        for kind, content in walk(udta, LAYER):
+            found += _items(content) if kind == b"meta" else [(kind.decode("latin-1"), bytes(content))]
+    except FormatError:
+        found.append(("udta", bytes(udta)))
+    return found
+
+
+def _items(meta: memoryview) -> list[tuple[str, bytes]]:
+    """The metadata's handler and each of its items."""
+    found = [("meta", bytes(meta[:4]))] if bytes(meta[:4]) != bytes(4) else []
+    for kind, content in walk(meta[4:], LAYER):
+        inside = walk(content, LAYER) if kind == b"ilst" else [(kind, content)]
+        found += [(name.decode("latin-1"), bytes(data)) for name, data in inside]
+    return found
 
 
 def _without_length(mvex: bytes) -> bytes:
