@@ -72,6 +72,8 @@ class ReceivedGop:
     failure: tuple[GopStatus, str] | None = None
     early: bool = False
     """Whether its SEI stood in front of pictures that it signs."""
+    is_torn: bool = False
+    """Whether the first picture received came without its first slice: no cut falls inside a picture."""
     is_missing: bool = False
     """Whether this stands for a GOP that was signed and not received."""
 
@@ -194,7 +196,7 @@ class ReceivedGop:
         missing = tuple(Missing(owners[before], count) for before, count in found.missing)
         groups = [tuple(sorted({owners[position] for position in part})) for part in (found.altered, found.added, found.moved)]
         head_alone = [before for before, _ in found.missing] == [0] and not any(groups)
-        cut = head_alone and not self.anchor and number == 0
+        cut = head_alone and not self.anchor and number == 0 and not self.is_torn
         return GopVerdict(
             number, self.first_picture, self.pictures, GopStatus.CUT if cut else GopStatus.ALTERED, claim.general.counter,
             altered=groups[0], added=groups[1], moved=groups[2], missing=missing,

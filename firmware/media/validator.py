@@ -91,6 +91,8 @@ class StreamValidator:
         self._settle()
         self._emit(len(self._waiting))
         account = self._account
+        if self._seis and not account.gops:
+            self._remark("there is no picture: signatures alone")
         return StreamReport(
             gops=account.gops,
             pictures=self._pictures,
@@ -126,6 +128,7 @@ class StreamValidator:
             self._close_open()
             self._idrs += 1
             self._open = ReceivedGop(self._picture, digest, False, previous)
+        self._open.is_torn |= not primary and len(self._open.digests) == len(self._open.seis)
         self._open.add(digest, self._picture)
 
     def _close_open(self) -> None:

@@ -74,6 +74,34 @@ def test_a_flipped_bit_is_found(where: tuple[list[bytes], int], data: st.DataObj
     assert report.valid_gops < check(nals).valid_gops or report.problems()
 
 
+def test_every_flip_of_a_nal_units_type_is_found() -> None:
+    """All of them, as one in hundreds is hard to find by chance: the first slice of the first picture is then a parameter set."""
+    for hash_list in (True, False):
+        for partial in (True, False):
+            nals = list(stream(hash_list, partial))
+            for index in (at for at, nal in enumerate(nals) if counts(nal)):
+                for bit in range(8):
+                    changed = bytes((nals[index][0] ^ 1 << bit,)) + nals[index][1:]
+                    report = check([*nals[:index], changed, *nals[index + 1 :]])
+                    assert report.findings()
+                    assert report.verdict not in INTACT
+
+
+def test_a_picture_without_its_first_slice_is_no_clip() -> None:
+    """A cut falls between pictures."""
+    nals = list(stream(True))
+    first = next(at for at, nal in enumerate(nals) if is_vcl(nal))
+    report = check([*nals[:first], *nals[first + 1 :]])
+    assert (report.verdict, report.verdicts[0].status) == (StreamVerdict.NOT_AUTHENTIC, GopStatus.ALTERED)
+    assert check([*nals[:first], *nals[first + 2 :]]).verdict is StreamVerdict.AUTHENTIC_CLIP
+
+
+def test_signatures_without_a_picture_are_told() -> None:
+    seis = [nal for nal in stream(True) if nal[0] & 31 == 6]
+    report = check(seis[-1:])
+    assert (report.verdict, report.findings()) == (StreamVerdict.CANNOT_TELL, ["there is no picture: signatures alone"])
+
+
 @many
 @given(places(), st.integers(0, 200))
 def test_a_truncated_nal_unit_is_found(where: tuple[list[bytes], int], cut: int) -> None:
