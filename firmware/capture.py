@@ -25,6 +25,8 @@ from firmware.shellclock import stamp
 from firmware.timebase import Timestamp
 from hal.interfaces import AudioFrame, Inbox, Picture
 
+_SILENCE_NS = 500_000_000
+"""Pictures come some time after they were taken: a recording that ends this long after the last one ends in silence."""
 _HOLE_SPARE_NS = 10_000_000_000
 """How much longer than the buffer can be a hole in it is remembered: more than the longest GOP."""
 
@@ -94,6 +96,8 @@ class Capture:
         self._holes: deque[_Hole] = deque()
         self._remember_ns = 2 * pre_event_ms * 1_000_000 + _HOLE_SPARE_NS
         self._split: tuple[BeginOrder, Timestamp, dict[str, Any]] | None = None
+        self._awaited: Timestamp | None = None
+        """The activation, while no picture was seen since it and none is known from before."""
 
     @property
     def last_picture(self) -> Timestamp | None:
@@ -150,6 +154,9 @@ class Capture:
         self._custodian.submit_begin(order)
         gops = self._buffer.take(order.at)
         begun = gops[0].start if gops else self._assembler.open_since
+        unseen_ns = begun.since(order.at) if begun is not None else 0
+        if unseen_ns > self._frame_ns * 3 // 2:  # an activation that was owed until the camera came back
+            self._tell(self._hole_after(order.at, unseen_ns))
         holes = deque(hole for hole in self._holes if begun is not None and hole.first.boottime_ns >= begun.boottime_ns)
         for gop in gops:
             while holes and holes[0].first.boottime_ns < gop.last_ns:
@@ -157,6 +164,7 @@ class Capture:
             self._hand_over(gop)
         for hole in holes:
             self._tell(hole)
+        self._awaited = order.at if begun is None else None
         self._recording = True
         self._custodian.kick()
 
@@ -170,8 +178,10 @@ class Capture:
         A hold is known for one a moment after it became one. The picture that leads the open GOP is kept even if it came in
         that moment: it carries the signature of the GOP before it.
         """
+        self._tell_silence(at)
         self._recording = False
         self._split = None
+        self._awaited = None
         self._follows = True
         final = self._assembler.snapshot()
         self._assembler.discard_audio()
@@ -213,12 +223,27 @@ class Capture:
 
     def _note_gap(self, time: Timestamp) -> None:
         """Count pictures that the sensor's own times show to be missing: a step of more than one and a half pictures."""
-        if self._last is None:
+        before = self._last or self._awaited
+        if before is None:
             return
-        step = time.since(self._last)
+        step = time.since(before)
         if step > self._frame_ns * 3 // 2:
-            lost = round(step / self._frame_ns) - 1
-            self._lost(_Hole(self._last, step // 1000, lost, "camera"))
+            self._lost(self._hole_after(before, step))
+        self._awaited = None
+
+    def _hole_after(self, before: Timestamp, length_ns: int) -> _Hole:
+        """``before`` is the last picture, or an activation before the first; ``length_ns`` leads to the next one."""
+        lost = round(length_ns / self._frame_ns) - (1 if before is self._last else 0)
+        return _Hole(before, length_ns // 1000, lost, "camera")
+
+    def _tell_silence(self, at: Timestamp) -> None:
+        """A recording that ends while the camera delivers nothing (or nothing that parses) says from when on."""
+        if self._refused is not None:
+            self._settle_refused(at)
+            return
+        before = self._last or self._awaited
+        if before is not None and at.since(before) > _SILENCE_NS:
+            self._tell(self._hole_after(before, at.since(before)))
 
     def _lost(self, hole: _Hole) -> None:
         """Told of the recording that is open, and remembered: what waits in the buffer may still become evidence, and is then to

@@ -41,7 +41,7 @@ CODES: Mapping[str, str] = {
     "boot-counter-differs": "the key store's counter and the number of the boot differ",
     "boot-unclean": "a run that ended by power loss or crash",
     "gap": "signed time in which the camera could not record at once, with its cause",
-    "time-unaccounted": "time that no leaf explains",
+    "time-unaccounted": "time that no leaf, or no fragment and no gap entry, explains",
     "time-unknown": "the camera was off for a time that its clock could not tell",
     "clock-stepped": "the clock was set; by how much was signed before",
     "clock-unset": "the camera's clock had never been set",

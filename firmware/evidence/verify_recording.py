@@ -14,6 +14,7 @@ from firmware.custody.entries import Entry
 from firmware.custody.receipt import Receipt, check_receipt
 from firmware.errors import FormatError, IntegrityError, RefusedError, UnavailableError
 from firmware.evidence import cms, pki
+from firmware.evidence.continuity import unexplained
 from firmware.evidence.findings import Finding, Notebook, Severity, key_words
 from firmware.evidence.manifest import Begin, FragmentRecord, Manifest, SealedObject, fragment_name
 from firmware.evidence.primitives import sha256
@@ -72,6 +73,7 @@ class RecordingCheck:
         self._objects.run(plan_of(manifest, self._fragment, {entry.fields["seq"] for entry in self._told("fragment")}))
         self._facts_to_note(manifest)
         if self._fragment is None:
+            self._continuity(manifest)
             self._receipt(manifest)
         return self._book.findings(), manifest.as_dict()
 
@@ -223,6 +225,16 @@ class RecordingCheck:
                 Severity.NOTE, "manifest", "clock-unset", "the camera's clock was not set: its wall times are not true", utc=end.utc
             )
         self._book.add(Severity.NOTE, "certificate", "key-protection", f"the camera states that {key_words(manifest.key_protection)}")
+
+    def _continuity(self, manifest: Manifest) -> None:
+        """From the activation to the end every moment is in a fragment, or in a gap entry with its cause (house law 4)."""
+        holes = list(unexplained(manifest))
+        for hole in holes:
+            text = f"{hole.length_us / 1e6:.2f} s after fragment {hole.after} are in no fragment, and no gap entry says why"
+            utc = manifest.fragments[hole.after].utc if hole.after >= 0 else manifest.begin.utc
+            self._book.add(Severity.UNCHECKED, "manifest", "time-unaccounted", text, fragment=max(hole.after, 0), utc=utc)
+        if not holes:
+            self._book.good("manifest", "from activation to end in fragments and gap entries", file=_MANIFEST)
 
     def _receipt(self, manifest: Manifest) -> None:
         name = f"{self._recording}.json"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pi_daemon import PINS, PiDaemon, pi_daemon, seconds_now
 
+from firmware.evidence.continuity import unexplained
 from firmware.evidence.findings import Verdict
 
 pytestmark = pytest.mark.xdist_group("real time 1")
@@ -76,8 +77,11 @@ def test_pictures_lost_at_the_sensor_are_counted_from_its_own_times(camera: PiDa
     camera.hand.do(error_next=7)
     camera.wait(1.5)
     ends_well(camera, 1)
-    gaps = [gap for gap in camera.manifest(camera.recordings()[0]).gaps if gap.cause == "camera"]
-    assert [gap.pictures_lost for gap in gaps] == [4, 7]
+    manifest = camera.manifest(camera.recordings()[0])
+    lost = [gap.pictures_lost for gap in manifest.gaps if gap.cause == "camera"]
+    assert {4, 7} <= set(lost)  # a busy machine may lose others
+    assert lost.index(4) < len(lost) - 1 - lost[::-1].index(7)
+    assert list(unexplained(manifest)) == []
     assert steps(camera) == faults(camera) == []
 
 
@@ -92,8 +96,10 @@ def test_a_stalled_codec_costs_a_second_and_no_recording(camera: PiDaemon) -> No
     ends_well(camera, 1)
     assert steps(camera) == ["encoder"]
     assert faults(camera) == []
-    (gap,) = camera.manifest(camera.recordings()[0]).gaps
-    assert gap.duration_us < 2_000_000
+    manifest = camera.manifest(camera.recordings()[0])
+    assert manifest.gaps
+    assert max(gap.duration_us for gap in manifest.gaps) < 2_000_000
+    assert list(unexplained(manifest)) == []
 
 
 def test_a_sensor_that_stops_is_felt_and_opened_anew(camera: PiDaemon) -> None:
@@ -183,7 +189,7 @@ def test_a_card_that_stalls_is_felt_and_costs_nothing(camera: PiDaemon) -> None:
     ends_well(camera, 1)
     assert [port for port, _ in faults(camera)] == ["card"]
     assert [entry.fields["port"] for entry in camera.leaves("recovered")] == ["card"]
-    assert camera.manifest(camera.recordings()[0]).gaps == ()
+    assert {gap.cause for gap in camera.manifest(camera.recordings()[0]).gaps} <= {"camera"}  # those of a busy machine; none of the card's
 
 
 def test_a_card_that_refuses_is_felt_and_what_was_promised_stays(camera: PiDaemon) -> None:

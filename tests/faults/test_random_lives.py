@@ -81,3 +81,4 @@ def test_nothing_promised_is_lost(make_bench: Callable, seed: int) -> None:
     found = [*report.findings, *(one for recording in report.recordings for one in recording.findings)]
     assert [one.sentence() for one in found if one.severity is Severity.BAD] == []
     assert report.verdict is Verdict.AUTHENTIC
+    assert [one.sentence() for recording in report.recordings for one in recording.findings if one.code == "time-unaccounted"] == []

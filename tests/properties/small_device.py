@@ -166,7 +166,7 @@ def _manifest(
         policy=begin.policy,
         begin=begin.moment(),
         begin_sha256=begin_sha256,
-        end=m.End(70_000_000, house.UTC, "rtc", "button"),
+        end=m.End(fragments[-1].boottime_us + fragments[-1].duration_us, house.UTC, "rtc", "button"),
         pre_event=m.PreEvent(0, 0, 0, 0, False, None),
         video=begin.video,
         audio=None,

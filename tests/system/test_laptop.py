@@ -22,6 +22,7 @@ from soundrig import DEVICE, sound_rig
 from firmware.custody.checkpoint import read_log
 from firmware.custody.entries import Entry
 from firmware.evidence import pki
+from firmware.evidence.continuity import unexplained
 from firmware.evidence.findings import Verdict
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.verify import verify_device
@@ -137,7 +138,7 @@ def test_one_command_a_few_keys_and_a_dock(tmp_path: Path, clip: Path) -> None:
     report = verify_device(DirectorySource(tmp_path / "store" / SERIAL), load_roots(agency / "root.crt"), key)
     assert report.verdict is Verdict.AUTHENTIC, report.as_dict()
     manifest = Manifest.from_bytes((tmp_path / "store" / SERIAL / "vault" / recording / "manifest.json").read_bytes())
-    assert manifest.gaps == ()
+    assert list(unexplained(manifest)) == []  # a busy machine may lose pictures; none without an entry
     assert manifest.pictures >= 3 * 30
     assert sum(fragment.audio_frames for fragment in manifest.fragments) > 100
     assert [entry.kind for entry in leaves(card)][-1] == "shutdown"
@@ -163,7 +164,7 @@ def test_a_microphone_that_is_pulled_in_mid_recording(tmp_path: Path, clip: Path
     assert told == [("fault", "microphone"), ("recovered", "microphone")]
     (recording,) = [path.name for path in (card / "vault").iterdir()]
     manifest = Manifest.from_bytes((card / "vault" / recording / "manifest.json").read_bytes())
-    assert manifest.gaps == ()
+    assert list(unexplained(manifest)) == []  # a busy machine may lose pictures; none without an entry
     heard = [fragment.audio_frames > 0 for fragment in manifest.fragments][manifest.pre_event.activation_fragment + 1 :]
     assert heard[0]
     assert False in heard

@@ -12,6 +12,7 @@ from camerabench import picture_times
 
 from firmware.boot import boot as boot_firmware
 from firmware.evidence.cms import open_sealed
+from firmware.evidence.continuity import unexplained
 from firmware.evidence.findings import Verdict
 from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.timebase import parse_utc
@@ -340,3 +341,20 @@ def test_a_camera_may_take_seconds_to_start_but_not_for_ever(make_bench: Callabl
     daemon.close()
     hal.close()
     assert len([kind for kind, _ in camera_leaves(bench) if kind == "fault"]) == faults
+
+
+def test_a_press_before_the_first_picture_waits_for_it_and_says_how_long(make_bench: Callable) -> None:
+    """BWC-POL-05: what nobody could see is a gap from the press to the first picture, which is no part of another recording."""
+    bench = make_bench(pre_event=1)
+    bench.world.camera.stall_until(bench.at(1.5))
+    bench.world.double_press(bench.at(0.4))
+    hold(bench, 6)
+    bench.run(12)
+    (recording,) = bench.recordings()
+    manifest = bench.manifest(recording)
+    (gap,) = manifest.gaps
+    assert (gap.after_fragment, gap.boottime_us, gap.cause) == (-1, manifest.begin.boottime_us, "camera")
+    assert gap.boottime_us + gap.duration_us == manifest.fragments[0].boottime_us
+    assert gap.pictures_lost == round(gap.duration_us * manifest.video.fps / 1e6)
+    assert list(unexplained(manifest)) == []
+    assert bench.verify().verdict.value == "authentic"

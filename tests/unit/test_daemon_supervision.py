@@ -9,6 +9,7 @@ import pytest
 
 from firmware.custody.entries import Entry
 from firmware.daemon import EXIT_REBOOT, EXIT_RESTART
+from firmware.evidence.continuity import unexplained
 from firmware.evidence.findings import Verdict
 from firmware.machine.indicators import CUES
 from firmware.recovery import previous_end
@@ -61,6 +62,10 @@ def test_a_stalled_sensor_is_felt_within_two_seconds_and_opened_anew(make_bench:
     stop_and_end(bench, 16)
     first, second = (bench.manifest(one) for one in bench.recordings())
     assert (first.end.cause, second.begin.cause, second.end.cause) == ("fault", "recovery", "button")
+    (gap,) = first.gaps
+    assert (gap.cause, gap.boottime_us + gap.duration_us) == ("camera", first.end.boottime_us)
+    assert 1.4 < gap.duration_us / 1e6 < 2
+    assert [*unexplained(first), *unexplained(second)] == []
     (felt,) = [at for at, name in cues(bench) if name == "fault"]
     assert 9.4 < felt <= 10
     assert [one["step"] for one in leaves(bench, "escalation")] == ["reopen"]
