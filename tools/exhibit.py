@@ -29,6 +29,7 @@ from tools.shift import ShiftResult
 from tools.sources import DirectorySource, load_key
 from tools.stills import stills_at
 from tools.verify import print_report, verify_sources
+from tools.verifying import parse_witnesses
 
 MARKER = ".oathcam-demo"
 
@@ -77,7 +78,8 @@ def conclude(target: Path, staging: Staging, result: ShiftResult, began: float) 
     key = load_key(target / "agency" / "agency.key", None)
     assert key is not None
     evidence = DirectorySource(target / "store" / staging.serial)
-    report = verify_sources([evidence], target / "agency" / "root.crt", key)[0]
+    witness = parse_witnesses([f"dock={target / 'agency' / 'dock' / 'witness.pub'}"])
+    report = verify_sources([evidence], target / "agency" / "root.crt", key, witness)[0]
     tampered = verify_tampered(evidence, target, key)
     pages = [_open_page(evidence, recording, target, key) for recording in evidence.names("vault")]
     entries = read_entries(DirectorySource(target / "camera" / "card"))

@@ -16,6 +16,7 @@ from typing import Any
 import cryptography
 
 import firmware
+from firmware.custody.clock_bounds import offset_words
 from firmware.custody.entries import Entry
 from firmware.custody.receipt import Receipt
 from firmware.errors import IntegrityError, OathcamError
@@ -27,7 +28,7 @@ from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey
 from tools.expert_timeline import draw, lines
 from tools.page import write_page
-from tools.report import still_moments
+from tools.report import notable, still_moments
 from tools.sources import DirectorySource
 from tools.verifying import Checked, worst
 
@@ -40,7 +41,7 @@ WORDS = {
     Verdict.CANNOT_TELL: "Something is missing without which nothing can be concluded. What, and how to get it, stands below.",
 }
 TRUST_WORDS = {
-    "synced": "set from a trusted source (a dock or a positioning receiver) since the boot",
+    "synced": "disciplined since the boot, as its system says",
     "rtc": "running on from an earlier setting, on the battery-backed clock; not compared since the boot",
     "unset": "never set: its wall times are not true, only durations and order are",
 }
@@ -102,7 +103,8 @@ def write_expert_report(path: Path, checked: Sequence[Checked], key: OpeningKey 
         root=_root(trust),
         codes=CODES,
         layers_of=layers_of,
-        notable=_notable,
+        notable=notable,
+        offset_words=offset_words,
         key_words=key_words,
         trust_words=TRUST_WORDS,
         Severity=Severity,
@@ -209,10 +211,6 @@ def _checked(findings: Sequence[Finding]) -> list[tuple[str, int]]:
         if one.severity is Severity.GOOD:
             counts[f"{one.layer}: {one.text}"] = counts.get(f"{one.layer}: {one.text}", 0) + one.count
     return list(counts.items())
-
-
-def _notable(findings: Sequence[Finding]) -> list[Finding]:
-    return [one for one in findings if one.severity is not Severity.GOOD]
 
 
 def _software() -> list[tuple[str, str]]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ import typer
 from cryptography import x509
 
 import firmware
+from firmware.custody.clock_bounds import Bounds
 from firmware.custody.exports import MAX_WORDS, ExportEntry
 from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError, UsageError
 from firmware.evidence import pki
@@ -25,6 +27,7 @@ from firmware.evidence.findings import Severity
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey, verify_device
+from firmware.evidence.verify_ledger import Witnesses
 from firmware.evidence.verify_store import with_store
 from firmware.timebase import format_utc
 from tools.c2pa_release import Publisher, load_publisher, sign_release
@@ -33,6 +36,7 @@ from tools.export_log import append_export
 from tools.movie import Movie, check_movie
 from tools.opening import Opened, make_movie, read_manifest
 from tools.sources import DirectorySource, find_sources, load_key, load_roots
+from tools.verifying import parse_witnesses
 
 _REMEDY = "Run `oathcam verify` for all findings; --unverified makes a file that says in its name what it is."
 
@@ -48,13 +52,16 @@ class Terms:
     unverified: bool = False
     publisher: Publisher | None = None
     """Signs what is released as C2PA."""
+    docks: Mapping[str, bytes] = field(default_factory=dict)
+    """Witness keys by name: what they cosigned narrows how far the camera's clock was off."""
 
 
 def export(source: DirectorySource, recording: str, target: Path, terms: Terms) -> Opened:
     """One recording into the directory ``target``. Raises what keeps it from leaving; then no file is left."""
     manifest = read_manifest(source, recording, None)  # the verifier says who signed it
+    offset: Bounds | None = None
     try:
-        _refuse_unless_authentic(source, manifest, recording, terms)
+        offset = _refuse_unless_authentic(source, manifest, recording, terms)
         unverified = False
     except (IntegrityError, UnavailableError) as error:
         if not terms.unverified:
@@ -73,7 +80,7 @@ def export(source: DirectorySource, recording: str, target: Path, terms: Terms) 
         _log(source, manifest, terms, file.name, part.stat().st_size, digest, unverified)
         return digest
 
-    return make_movie(source, manifest, terms.key, file, leave_out=unverified, finish=finish)
+    return make_movie(source, manifest, terms.key, file, leave_out=unverified, offset=offset, finish=finish)
 
 
 def target_of(directory: Path, recording: str, unverified: bool) -> Path:
@@ -81,15 +88,16 @@ def target_of(directory: Path, recording: str, unverified: bool) -> Path:
     return directory / (f"{recording}.unverified.mp4" if unverified else f"{recording}.mp4")
 
 
-def _refuse_unless_authentic(source: DirectorySource, manifest: Manifest, recording: str, terms: Terms) -> None:
-    """The verifier's first finding against this recording, or against the device, as an error."""
+def _refuse_unless_authentic(source: DirectorySource, manifest: Manifest, recording: str, terms: Terms) -> Bounds | None:
+    """The verifier's first finding against this recording, or against the device, as an error; else how far its clock was off."""
     with progress() as bars:
         task = bars.add_task("verifying", total=None, note="")
 
         def show(name: str, done: int, total: int) -> None:
             bars.update(task, completed=done, total=total, note=name)
 
-        report = with_store(verify_device(source, terms.roots, terms.key, show, only=recording), source, terms.roots)
+        device = verify_device(source, terms.roots, terms.key, show, Witnesses(docks=terms.docks), recording)
+        report = with_store(device, source, terms.roots)
     findings = [*report.findings, *report.recordings[0].findings]
     for severity in (Severity.BAD, Severity.MISSING):
         found = [one for one in findings if one.severity is severity]
@@ -98,6 +106,7 @@ def _refuse_unless_authentic(source: DirectorySource, manifest: Manifest, record
             raise _refusal(severity, f"{recording} is not opened: {found[0].sentence()}{more}")
     if report.recordings[0].facts != manifest.as_dict():
         raise _refusal(Severity.BAD, f"{recording} is not opened: its manifest changed while it was read")
+    return report.recordings[0].offset
 
 
 def _refusal(severity: Severity, text: str) -> OathcamError:
@@ -139,6 +148,7 @@ def open_evidence(
     unverified: Annotated[bool, typer.Option("--unverified", help="Open what fails a check, too, as *.unverified.mp4.")] = False,
     who: Annotated[str, typer.Option(help="Who opens, for the store's export log (default: the user's name).")] = "",
     reason: Annotated[str, typer.Option(help="Why, for the store's export log.")] = "",
+    witness: Annotated[list[str] | None, typer.Option(help="NAME=KEY: a dock's witness key, for the camera's clock offset.")] = None,
     c2pa: Annotated[bool, typer.Option("--c2pa", help="For the public: add a C2PA manifest, signed by the agency.")] = False,
     c2pa_cert: Annotated[Path | None, typer.Option(help="The agency's certificate for it (publisher.crt).")] = None,
     c2pa_key: Annotated[Path | None, typer.Option(help="Its private key (publisher.key).")] = None,
@@ -149,7 +159,8 @@ def open_evidence(
     if trust is None and not unverified:
         raise UsageError("without the agency's root nothing can be verified", remedy="Give --trust ROOT, or --unverified.")
     publisher = _publisher(c2pa, c2pa_cert, c2pa_key, unverified)
-    terms = Terms(opener, load_roots(trust), _fit("--who", who or _user()), _fit("--reason", reason), unverified, publisher)
+    docks = parse_witnesses(witness or [])
+    terms = Terms(opener, load_roots(trust), _fit("--who", who or _user()), _fit("--reason", reason), unverified, publisher, docks)
     target.mkdir(parents=True, exist_ok=True)
     found = [(source, recording) for source in find_sources(path) for recording in source.names("vault")]
     for _, recording in found:

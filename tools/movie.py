@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware.custody.clock_bounds import Bounds
 from firmware.errors import FormatError, IntegrityError, UnavailableError
 from firmware.evidence import cms, primitives
-from firmware.evidence.film_head import head_of
+from firmware.evidence.film_head import clock_words, head_of
 from firmware.evidence.manifest import FragmentRecord, Manifest, fragment_name
 from firmware.evidence.verify import OpeningKey
 from firmware.media.boxes import box
@@ -38,16 +39,23 @@ class Movie:
 
 
 def write_movie(
-    source: DirectorySource, manifest: Manifest, key: OpeningKey, part: Path, leave_out: bool, advance: Callable[[], None]
+    source: DirectorySource,
+    manifest: Manifest,
+    key: OpeningKey,
+    part: Path,
+    leave_out: bool,
+    advance: Callable[[], None],
+    offset: Bounds | None = None,
 ) -> Movie:
-    """Write ``part``, which must not exist. IntegrityError or UnavailableError for a fragment that is not the manifest's or does not
-    open; with ``leave_out`` it is left out and named instead. OSError as the disk gives it."""
+    """Write ``part``, which must not exist; ``offset``: how far the camera's clock was off. IntegrityError or UnavailableError for a
+    fragment that is not the manifest's or does not open; with ``leave_out`` it is left out and named instead. OSError as the disk gives
+    it."""
     init = open_init(source, manifest, key)
     tracks = parse_init(init)
     kept: list[FragmentRecord] = []
     index = IndexOf()
     left_out: list[tuple[int, str]] = []
-    head = head_of(init, manifest, unverified=leave_out)
+    head = head_of(init, manifest, unverified=leave_out, clock=clock_words(manifest, offset))
     with part.open("xb") as file:
         file.write(head + bytes(index_bytes(len(manifest.fragments))))
         for record in manifest.fragments:

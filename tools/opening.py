@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from firmware.custody.clock_bounds import Bounds
 from firmware.errors import IntegrityError, OathcamError, UsageError
 from firmware.evidence import cms, pki
 from firmware.evidence.manifest import Manifest
@@ -71,14 +72,16 @@ def make_movie(
     target: Path,
     *,
     leave_out: bool = False,
+    offset: Bounds | None = None,
     finish: Finish = lambda part, movie, digest: digest,
 ) -> Opened:
-    """Write ``target`` and read it back; with ``leave_out`` without the fragments that do not open. Nothing is left under that name
+    """Write ``target`` and read it back; with ``leave_out`` without the fragments that do not open. ``offset``: how
+    far the camera's clock was off, where it is known. Nothing is left under that name
     when anything fails, ``finish`` included."""
     part = target.with_name(target.name + ".part")
     with _temporary(part, target), progress() as bars:
         task = bars.add_task(f"opening {manifest.recording}", total=2 * len(manifest.fragments), note="")
-        movie = write_movie(source, manifest, key, part, leave_out, lambda: bars.advance(task))
+        movie = write_movie(source, manifest, key, part, leave_out, lambda: bars.advance(task), offset)
         digest = finish(part, movie, check_movie(part, movie, lambda: bars.advance(task)))
         part.rename(target)
     return Opened(target, digest, manifest, movie)

@@ -62,13 +62,14 @@ def write_report(path: Path, page: ShiftPage) -> None:
         timeline=draw(timeline),
         verdicts={one.recording: one for one in page.report.recordings},
         layers_of=layers_of,
-        notable=_notable,
+        notable=notable,
         Severity=Severity,
         Verdict=Verdict,
     )
 
 
-def _notable(findings: Sequence[Finding]) -> list[Finding]:
+def notable(findings: Sequence[Finding]) -> list[Finding]:
+    """Everything but the checks that passed."""
     return [one for one in findings if one.severity is not Severity.GOOD]
 
 

@@ -61,12 +61,24 @@ Note = Callable[[float, str], None]
 
 def run_shift(config: DeviceConfig, dock: tuple[str, int], script: Script, cut_after: Sequence[int], note: Note) -> ShiftResult:
     """Two lives of the camera, one power cut, one offload through a cable that breaks once."""
-    world = World(time.time_ns(), seed=20260101)
+    # The world runs faster than time: it begins so long ago that its clock and the dock's agree when it docks, within seconds.
+    world = World(time.time_ns() - round(script.docked * SECOND), seed=20260101)
     result = ShiftResult()
     _schedule(world, script, note)
     began = time.monotonic()
     with Cutter(dock, cut_after) as cable:
-        world.on_sync_request = lambda: _sync(config, cable.address, result, note, script)
+
+        def offload() -> None:
+            """The dock is a real one: while it works, time goes by for the camera too."""
+            note(script.docked, "offloading to the dock")
+            offloaded_s = result.offload_s
+            run_sync(config.path, cable.address, result)
+            took_ns = round((result.offload_s - offloaded_s) * SECOND)
+            world.pass_time(took_ns)
+            if world.horizon_ns is not None:
+                world.horizon_ns += took_ns
+
+        world.on_sync_request = offload
         try:
             with camera(world, config) as daemon:
                 daemon.run()
@@ -123,11 +135,6 @@ def _phase(script: Script, second: float) -> str:
         (script.docked, "booted again, recording 2 closed"),
     ]
     return next((text for until, text in phases if second < until), "docked")
-
-
-def _sync(config: DeviceConfig, address: tuple[str, int], result: ShiftResult, note: Note, script: Script) -> None:
-    note(script.docked, "offloading to the dock")
-    run_sync(config.path, address, result)
 
 
 def run_sync(config: Path, address: tuple[str, int], result: ShiftResult) -> None:

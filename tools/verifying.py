@@ -42,10 +42,12 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict.AUTHENTIC if verdicts else Verdict.CANNOT_TELL
 
 
-def verify_sources(sources: Sequence[DirectorySource], trust: Path | None, key: OpeningKey | None) -> list[Report]:
-    """Whole directories of evidence, with a progress bar."""
+def verify_sources(
+    sources: Sequence[DirectorySource], trust: Path | None, key: OpeningKey | None, docks: Mapping[str, bytes] | None = None
+) -> list[Report]:
+    """Whole directories of evidence, with a progress bar. ``docks``: witness keys by name."""
     inputs = Inputs(targets=[Target(source) for source in sources])
-    return [checked.report for checked in verify_inputs(inputs, load_roots(trust), key, {})]
+    return [checked.report for checked in verify_inputs(inputs, load_roots(trust), key, docks or {})]
 
 
 def verify_inputs(

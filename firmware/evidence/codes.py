@@ -87,6 +87,7 @@ CODES: Mapping[str, str] = {
     # what a store added
     "exported": "a line of the store's export log: who took the recording out in clear, when, as what bytes",
     "exports-bad": "the store's export log does not parse, or a line does not continue the one before it",
+    "clock-offset": "how far the camera's clock was off, by the signed times of docks and stores",
     "film-export": "what stands in front of the fragments and is not derived from the manifest: no signature covers it",
     "stamp-bad": "a time-stamp token does not fit what it lies beside",
     "stamp-unchecked": "a time-stamp token whose authority was not given, or a stamped checkpoint without a ledger",

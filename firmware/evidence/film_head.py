@@ -1,4 +1,4 @@
-"""What `oathcam open` puts before a recording's fragments: length, chapters, title and comment, all derived from its manifest.
+"""What `oathcam open` puts before a recording's fragments: length, chapters, title and comment, derived from its manifest.
 
 Responsible for deriving them, and for telling which of them a film carries unchanged. Refuses to know files, keys and verdicts.
 Pure: exporter and verifier call the same functions, so what the verifier calls the manifest's was not typed in by anybody.
@@ -6,6 +6,7 @@ Pure: exporter and verifier call the same functions, so what the verifier calls 
 
 from __future__ import annotations
 
+from firmware.custody.clock_bounds import Bounds, offset_words
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.primitives import sha256
 from firmware.media.fmp4_export import MAX_CHAPTERS, Chapter, Label, export_head, head_additions
@@ -35,22 +36,32 @@ def duration_ms(manifest: Manifest) -> int:
     return (last.boottime_us + last.duration_us - first.boottime_us + 500) // 1000
 
 
-def label_of(manifest: Manifest, *, unverified: bool = False) -> Label:
-    """Title and comment as players show them."""
+def label_of(manifest: Manifest, *, unverified: bool = False, clock: str = "") -> Label:
+    """Title, comment and date as players show them; ``clock`` as :func:`clock_words` says it."""
     digest = sha256(manifest.to_bytes()).hex()
     note = "UNVERIFIED: not every check passed. " if unverified else ""
     title = manifest.recording + (" (UNVERIFIED)" if unverified else "")
-    return Label(title, f"{note}Oathcam camera {manifest.device.serial}, manifest SHA-256 {digest}")
+    comment = f"{note}Oathcam camera {manifest.device.serial}, manifest SHA-256 {digest}"
+    return Label(title, comment, manifest.fragments[0].utc, clock)
 
 
-def head_of(init: bytes, manifest: Manifest, *, unverified: bool = False) -> bytes:
+def clock_words(manifest: Manifest, offset: Bounds | None) -> str:
+    """How good the recording's times are (NIST IR 8161r1; BWC-POL-26). ``offset`` comes from the ledger: the one thing in a film's head
+    that the manifest does not give."""
+    measured = "" if offset is None else offset_words(offset)
+    said = f"the camera's clock was {measured} at the activation, by its dock's" if measured else "offset not measured"
+    return f"{said}; trust: {manifest.begin.trust} at the activation, {manifest.end.trust} at the end"
+
+
+def head_of(init: bytes, manifest: Manifest, *, unverified: bool = False, clock: str = "") -> bytes:
     """``ftyp moov`` of the export. FormatError when ``init`` is no init segment of ours."""
-    return export_head(init, duration_ms(manifest), chapters_of(manifest), label_of(manifest, unverified=unverified))
+    return export_head(init, duration_ms(manifest), chapters_of(manifest), label_of(manifest, unverified=unverified, clock=clock))
 
 
 def not_derived(head: bytes, init: bytes, manifest: Manifest) -> list[str]:
     """Names of what stands in a film's head, and is neither in its init segment nor derived from its manifest."""
     if not manifest.fragments:
         return [name for name, _ in head_additions(head)]
-    ours = {one for unverified in (False, True) for one in head_additions(head_of(init, manifest, unverified=unverified))}
+    unmeasured = clock_words(manifest, None)
+    ours = {one for unverified in (False, True) for one in head_additions(head_of(init, manifest, unverified=unverified, clock=unmeasured))}
     return [name for name, data in head_additions(head) if (name, data) not in ours]

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from firmware.custody.accounting import Accounting
+from firmware.custody.clock_bounds import Bounds
 from firmware.custody.entries import Entry
 
 
@@ -142,11 +143,13 @@ def key_words(protection: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RecordingReport:
-    """Everything said of one recording. ``facts`` are JSON-ready values read from signed objects only."""
+    """Everything said of one recording. ``facts`` are JSON-ready values read from signed objects only; ``offset`` is by how much others'
+    clocks were ahead of the camera's at the activation, where somebody's signed time bounds it."""
 
     recording: str
     findings: tuple[Finding, ...]
     facts: dict[str, Any]
+    offset: Bounds | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -196,6 +199,7 @@ class Report:
                     "verdict": report.verdict.value,
                     "signing_key": report.signing_key,
                     "facts": report.facts,
+                    "clock_offset": None if report.offset is None else {"low_us": report.offset.low_us, "high_us": report.offset.high_us},
                     "findings": [finding.as_dict() for finding in report.findings if finding.severity is not Severity.GOOD],
                     "layers": [vars_of(layer) for layer in layers_of(report.findings)],
                 }

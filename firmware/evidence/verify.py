@@ -17,10 +17,12 @@ from typing import Protocol
 from cryptography import x509
 
 from firmware.custody.accounting import account
+from firmware.custody.clock_bounds import ReferenceClock, offset_words
 from firmware.custody.entries import Entry
 from firmware.evidence import cms
+from firmware.evidence import fields as f
 from firmware.evidence.findings import Finding, RecordingReport, Report, Severity
-from firmware.evidence.verify_ledger import LOG, CheckedLedger, Witnesses, check_ledger, told_facts, told_time
+from firmware.evidence.verify_ledger import LOG, CheckedLedger, Witnesses, check_ledger, told_clock, told_facts, told_time
 from firmware.evidence.verify_recording import RecordingCheck
 from firmware.evidence.witness import first_difference
 
@@ -97,14 +99,32 @@ def verify_device(
 
 
 def _with_ledger(report: Report, ledger: CheckedLedger) -> Report:
-    """The report with what the ledger tells of the device: facts, and the account of its time."""
+    """The report with what the ledger tells of the device: facts, the account of its time, and how good its clock was."""
     assert ledger.state is not None
     assert ledger.state.checkpoint is not None
     entries, accounting = ledger.state.entries, account(ledger.state.entries)
+    if ledger.references:
+        clock = ReferenceClock(entries, ledger.references)
+        recordings = tuple(_with_offset(one, clock) for one in report.recordings)
+        report = replace(report, recordings=recordings, findings=(*report.findings, *told_clock(entries, clock)))
     findings = (*report.findings, *told_facts(entries), *told_time(accounting))
     state, root = ledger.state, ledger.state.checkpoint.root.hex()
     told = replace(report, findings=findings, accounting=accounting)
     return replace(told, entries=entries, root=root, hashes=state.hashes, is_docks=ledger.is_docks)
+
+
+def _with_offset(report: RecordingReport, clock: ReferenceClock) -> RecordingReport:
+    """How far the camera's clock was off at the activation, by the clocks of its docks and stores (NIST IR 8161r1; BWC-POL-26)."""
+    begin = report.facts.get("begin")
+    if begin is None:
+        return report
+    offset = clock.offset(begin["boot"], begin["boottime_us"], f.utc_ns(begin["utc"]) // 1000)
+    words = offset_words(offset)
+    if not words:
+        return report
+    text = f"by the clock of {' and '.join(clock.who)} the camera's was {words} at the activation"
+    note = Finding(Severity.NOTE, "time", text, report.recording, utc=begin["utc"], code="clock-offset")
+    return replace(report, findings=(*report.findings, note), offset=offset)
 
 
 def compare_copies(reports: Sequence[tuple[str, Report]]) -> list[Report]:

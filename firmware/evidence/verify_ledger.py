@@ -14,6 +14,7 @@ from cryptography import x509
 
 from firmware.custody.accounting import Accounting
 from firmware.custody.checkpoint import LogState, read_log
+from firmware.custody.clock_bounds import Reference, ReferenceClock, offset_words
 from firmware.custody.diagnosis import diagnose
 from firmware.custody.entries import Entry
 from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError
@@ -51,11 +52,13 @@ class Witnesses:
 @dataclass(frozen=True, slots=True)
 class CheckedLedger:
     """What the ledger proves. ``state`` is ``None`` when it proves nothing; ``serial`` is empty when no certificate names one.
-    ``is_docks``: a dock cosigned the checkpoint beside it, so it is a dock's copy, behind which the camera's own may go on."""
+    ``is_docks``: a dock cosigned the checkpoint beside it, so it is a dock's copy, behind which the camera's own may go on.
+    ``references``: what the clocks of docks and stores that agree with it say."""
 
     serial: str
     state: LogState | None
     is_docks: bool = False
+    references: tuple[Reference, ...] = ()
 
 
 def check_ledger(source: Source, roots: Sequence[x509.Certificate], witnesses: Witnesses, findings: list[Finding]) -> CheckedLedger:
@@ -69,11 +72,13 @@ def check_ledger(source: Source, roots: Sequence[x509.Certificate], witnesses: W
     if state is None:
         return CheckedLedger(serial, None)
     sights = list(_sights(source, roots, serial, key, witnesses, findings))
-    findings += compare(state.hashes, sights)
+    found, agreed = compare(state.hashes, sights)
+    findings += found
     if not any(sight.outside for sight in sights):
         findings.append(no_witness(len(state.entries)))
     findings += check_boots(state.entries)
-    return CheckedLedger(serial, state, any(sight.cosigned and not sight.outside for sight in sights))
+    is_docks = any(sight.cosigned and not sight.outside for sight in sights)
+    return CheckedLedger(serial, state, is_docks, tuple(sight.reference for sight in agreed if sight.reference is not None))
 
 
 def _device(source: Source, roots: Sequence[x509.Certificate], findings: list[Finding]) -> x509.Certificate | None:
@@ -196,6 +201,18 @@ def told_facts(entries: Sequence[Entry]) -> list[Finding]:
                 continue
         notes.append(Finding(Severity.NOTE, "ledger", text, utc=entry.time.utc, code=code))
     return notes
+
+
+def told_clock(entries: Sequence[Entry], clock: ReferenceClock) -> list[Finding]:
+    """How far the camera's clock was off at the end of each boot in which others' clocks bound it from both sides."""
+    findings = []
+    for entry in {one.boot: one for one in entries}.values():
+        at_us, wall_us = entry.time.boottime_ns // 1000, entry.time.wall_ns // 1000
+        offset = clock.offset(entry.boot, at_us, wall_us)
+        if offset.low_us is not None and offset.high_us is not None:
+            text = f"by the clock of {' and '.join(clock.who)} the camera's was {offset_words(offset)}, at the end of boot {entry.boot}"
+            findings.append(Finding(Severity.NOTE, "time", text, utc=entry.time.utc, code="clock-offset"))
+    return findings
 
 
 def told_time(accounting: Accounting) -> list[Finding]:

@@ -14,11 +14,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.custody.checkpoint import Checkpoint, Note, NoteSignature, parse_note, verify_cosignature, verify_note
+from firmware.custody.clock_bounds import Reference
 from firmware.custody.merkle import CompactTree
 from firmware.custody.receipt import Receipt
 from firmware.errors import FormatError, IntegrityError, UnavailableError
 from firmware.evidence import cms, pki
 from firmware.evidence.findings import Finding, Severity
+from firmware.evidence.primitives import sha256
+from firmware.timebase import parse_utc
 
 LAYER = "ledger"
 COSIGNATURE_BYTES = 8 + 64
@@ -31,7 +34,8 @@ _NO_KEY = "Give the dock's witness key with --witness NAME=HEX."
 class Sight:
     """One signed statement that the ledger had ``size`` leaves under ``root``. ``who`` says it in words, ``file`` where it stands.
 
-    ``outside``: it did not lie beside the ledger, where whoever puts back an older ledger puts back its papers too.
+    ``outside``: it did not lie beside the ledger, where whoever puts back an older ledger puts back its papers too. ``reference``: when
+    that was, by the clock of a dock or a store whose signature was checked.
     """
 
     who: str
@@ -40,6 +44,7 @@ class Sight:
     file: str = ""
     outside: bool = False
     cosigned: bool = False
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +67,30 @@ def sight_from_checkpoint(
         findings.append(Finding(Severity.BAD, LAYER, str(error), file=file, code="witness-bad"))
         return None
     others = [line for line in note.signatures if line.name != ledger.origin and len(line.signature) == COSIGNATURE_BYTES]
-    who = _seen_by(note, others, file, docks, findings)
-    return Sight(who, checkpoint.size, checkpoint.root, file, outside, bool(others))
+    who, seconds = _seen_by(note, others, file, docks, findings)
+    # A cosignature's time is in whole seconds, cut: it was made before the next one.
+    reference = None if seconds is None else Reference(checkpoint.size, (seconds + 1) * 1_000_000, who="the dock")
+    return Sight(who, checkpoint.size, checkpoint.root, file, outside, bool(others), reference)
 
 
-def _seen_by(note: Note, lines: Sequence[NoteSignature], file: str, docks: Mapping[str, bytes], findings: list[Finding]) -> str:
-    seen = "a checkpoint that the camera signed"
+def _seen_by(
+    note: Note, lines: Sequence[NoteSignature], file: str, docks: Mapping[str, bytes], findings: list[Finding]
+) -> tuple[str, int | None]:
+    """Who saw it, in words, and the earliest time of a cosignature that holds."""
+    seen, times = "a checkpoint that the camera signed", []
     for line in lines:
         if line.name not in docks:
             text = f"witness {line.name!r} cosigned {file.rpartition('/')[2]}; its key was not given"
             findings.append(Finding(Severity.UNCHECKED, LAYER, text, file=file, code="cosignature-unchecked", remedy=_NO_KEY))
             continue
         try:
-            verify_cosignature(note, line.name, docks[line.name])
+            times.append(verify_cosignature(note, line.name, docks[line.name]))
         except IntegrityError as error:
             findings.append(Finding(Severity.BAD, LAYER, str(error), file=file, code="cosignature-bad"))
         else:
             findings.append(Finding(Severity.GOOD, LAYER, f"cosigned by witness {line.name!r}", file=file))
             seen = f"a checkpoint that witness {line.name!r} cosigned"
-    return seen
+    return seen, min(times, default=None)
 
 
 def sight_from_receipt(data: bytes, signature: bytes, file: str, device: str, roots: Sequence[x509.Certificate]) -> Sight:
@@ -90,7 +100,9 @@ def sight_from_receipt(data: bytes, signature: bytes, file: str, device: str, ro
     if receipt.device != device or pki.common_name(signer.certificate) != receipt.store:
         raise IntegrityError("receipt", f"a receipt for {receipt.device!r} by {receipt.store!r}, expected one for {device!r}")
     who = f"the receipt of store {receipt.store!r}"
-    return Sight(who, receipt.ledger.size, bytes.fromhex(receipt.ledger.root), file)
+    received_us = parse_utc(receipt.received_utc) // 1000
+    reference = Reference(receipt.ledger.size, received_us, sha256(data).hex(), f"store {receipt.store!r}")
+    return Sight(who, receipt.ledger.size, bytes.fromhex(receipt.ledger.root), file, reference=reference)
 
 
 def receipts_in(source_names: Sequence[str]) -> list[str]:
@@ -98,8 +110,8 @@ def receipts_in(source_names: Sequence[str]) -> list[str]:
     return [name for name in source_names if name.endswith(".json") and f"{name}.p7s" in source_names]
 
 
-def compare(hashes: Sequence[bytes], sights: Sequence[Sight]) -> list[Finding]:
-    """The ledger (its leaf hashes) against everybody who saw it: agreed, rolled back, or forked."""
+def compare(hashes: Sequence[bytes], sights: Sequence[Sight]) -> tuple[list[Finding], list[Sight]]:
+    """The ledger (its leaf hashes) against everybody who saw it: agreed, rolled back, or forked; and those who agree."""
     findings: list[Finding] = []
     roots = _roots_at(hashes, {sight.size for sight in sights})
     for sight in sights:
@@ -114,7 +126,7 @@ def compare(hashes: Sequence[bytes], sights: Sequence[Sight]) -> list[Finding]:
         newest = max(agreed, key=lambda one: one.size)
         text = f"continues what {newest.who} saw at leaf {newest.size} of {len(hashes)}"
         findings.append(Finding(Severity.GOOD, LAYER, text, file=newest.file, code="witness-agrees", count=len(agreed)))
-    return findings
+    return findings, agreed
 
 
 def _roots_at(hashes: Sequence[bytes], sizes: set[int]) -> dict[int, bytes]:

@@ -20,6 +20,8 @@ from firmware.media.fmp4_read import FragmentInfo
 
 MAX_CHAPTERS = 255
 MAX_REFERENCES = 0xFFFF
+CLOCK = "system_clock_offset"
+"""Name of the item that NIST IR 8161r1 asks for: how far the camera's clock was off."""
 _MAX_TITLE_BYTES = 255
 _SAP_TYPE_1 = 0x9000_0000
 """starts_with_SAP, type 1, no delta: the fragment begins with an IDR picture."""
@@ -44,10 +46,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a player shows as the file's title and comment."""
+    """What a player shows as the file's title, comment and date (RFC 3339). ``clock`` says how good its times are; it is left out when
+    empty."""
 
     title: str
     comment: str
+    date: str = ""
+    clock: str = ""
 
 
 def index_bytes(count: int) -> int:
@@ -134,8 +139,16 @@ def _items(meta: memoryview) -> list[tuple[str, bytes]]:
     found = [("meta", bytes(meta[:4]))] if bytes(meta[:4]) != bytes(4) else []
     for kind, content in walk(meta[4:], LAYER):
         inside = walk(content, LAYER) if kind == b"ilst" else [(kind, content)]
-        found += [(name.decode("latin-1"), bytes(data)) for name, data in inside]
+        found += [(_item_name(name, data), bytes(data)) for name, data in inside]
     return found
+
+
+def _item_name(kind: bytes, item: memoryview) -> str:
+    """An item's type, or the name that a freeform one (``----``) gives itself."""
+    if kind == b"----":
+        names = [bytes(content[4:]) for name, content in walk(item, LAYER) if name == b"name"]
+        return names[0].decode("ascii", "backslashreplace") if names else "----"
+    return kind.decode("latin-1")
 
 
 def _without_length(mvex: bytes) -> bytes:
@@ -151,13 +164,20 @@ def _chpl(chapters: Sequence[Chapter]) -> bytes:
     return full_box(b"chpl", 1, 0, bytes(4), bytes((len(kept),)), *rows)
 
 
+def _text(text: str) -> bytes:
+    """A ``data`` box of UTF-8."""
+    return box(b"data", struct.pack(">II", 1, 0), text.encode("utf-8"))
+
+
 def _cut(title: str) -> bytes:
     """UTF-8 of at most 255 bytes, cut between characters."""
     return title.encode("utf-8")[:_MAX_TITLE_BYTES].decode("utf-8", "ignore").encode("utf-8")
 
 
 def _meta(label: Label) -> bytes:
-    """iTunes-style metadata, the kind that every player shows."""
-    items = [(b"\xa9nam", label.title), (b"\xa9cmt", label.comment)]
-    ilst = [box(kind, box(b"data", struct.pack(">II", 1, 0), text.encode("utf-8"))) for kind, text in items]
+    """iTunes-style metadata, the kind that every player shows; what it has no type for stands in ``----`` under a name."""
+    items = [(b"\xa9nam", label.title), (b"\xa9cmt", label.comment), (b"\xa9day", label.date)]
+    ilst = [box(kind, _text(text)) for kind, text in items if text]
+    if label.clock:
+        ilst.append(box(b"----", full_box(b"mean", 0, 0, b"oathcam"), full_box(b"name", 0, 0, CLOCK.encode("ascii")), _text(label.clock)))
     return full_box(b"meta", 0, 0, full_box(b"hdlr", 0, 0, bytes(4), b"mdirappl", bytes(9)), box(b"ilst", *ilst))

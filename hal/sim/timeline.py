@@ -98,6 +98,13 @@ class TimeLine:
         finally:
             self.horizon_ns = before
 
+    def pass_time(self, length_ns: int) -> None:
+        """On a virtual line: so long went by while something outside (another process) kept the event that is running. What became
+        due meanwhile runs late, as it would have."""
+        if length_ns < 0 or self.realtime:
+            raise ValueError(f"expected a length of time on a virtual line, got {length_ns!r} ns")
+        self._now_ns += length_ns
+
     def _notify(self) -> None:
         self._woken = True
         self._changed.notify_all()

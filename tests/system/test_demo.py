@@ -63,6 +63,18 @@ def test_both_recordings_are_authentic_and_the_power_loss_is_named(shift: Path) 
     assert not any("power-loss" in one["text"] for one in first["findings"])
 
 
+def test_the_dock_and_its_store_bound_the_cameras_clock(shift: Path) -> None:
+    """BWC-POL-26: in the boot that docked, from both sides; for a recording of the boot before, from one."""
+    witness = "dock=demo/agency/dock/witness.pub"
+    done = run(shift, "verify", "demo/store", "--trust", "demo/agency/root.crt", "--witness", witness, "--json")
+    report = json.loads(done.stdout)["devices"][0]
+    (measured,) = [one["text"] for one in report["findings"] if one["code"] == "clock-offset"]
+    assert re.search(r"behind by [0-9.]+ s, uncertainty [0-9.]+ s, at the end of boot 2$", measured)
+    for recording in report["recordings"]:
+        assert recording["clock_offset"]["low_us"] is None
+        assert recording["clock_offset"]["high_us"] > 0
+
+
 def test_an_oversight_body_can_open_and_verify_too(shift: Path) -> None:
     """BWC-POL-33: every recipient opens on its own."""
     done = run(shift, "verify", "demo/store", "--trust", "demo/agency/root.crt", "--key", "demo/agency/oversight.key")

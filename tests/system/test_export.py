@@ -123,6 +123,13 @@ def test_the_pre_event_boundary_and_the_marks_are_chapters(bench, store, keys, t
     assert manifest.begin.utc[11:23] in chapters[1]["tags"]["title"]
 
 
+def test_its_head_says_how_good_the_clock_was(bench, store, keys, tmp_path):
+    """BWC-POL-26, NIST IR 8161r1: the clock's offset as metadata, read by ffprobe; nobody measured it here, and that is said."""
+    tags = probe(opened(store, keys, tmp_path), "-show_format")["format"]["tags"]
+    assert tags["date"] == bench.manifest(RECORDING).fragments[0].utc
+    assert tags["system_clock_offset"] == "offset not measured; trust: rtc at the activation, rtc at the end"
+
+
 def test_every_picture_still_says_when_it_was_taken(bench, store, keys, tmp_path):
     """BWC-POL-26, NIST IR 8161r1: read out of the decoder's side data, picture by picture, by software that nobody here wrote."""
     times = []

@@ -156,6 +156,13 @@ def test_words_that_the_manifest_does_not_give_are_nobodys(film: Film, old: byte
     assert "film-export" in codes(report, Severity.NOTE)
 
 
+def test_an_offset_that_was_measured_is_named_as_not_the_manifests(film: Film) -> None:
+    """It comes from the ledger and the dock: beside the manifest alone nobody can tell whether somebody typed it in."""
+    report = film.check(bytes(film).replace(b"offset not measured", b"0ffset not measured"))
+    (note,) = [one for one in report.findings if one.code == "film-export"]
+    assert "system_clock_offset" in note.text
+
+
 def signed(data: bytes, index: bytes) -> bytes:
     """What a player makes its pictures, sound and times of: all but padding, C2PA's box, the right index and the head's words."""
     kept = [one for one in boxes_of(data) if one not in (*HARMLESS, index)]

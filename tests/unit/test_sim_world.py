@@ -326,3 +326,15 @@ def test_a_source_that_is_no_video_is_named_with_its_remedy(name: str, tmp_path:
         started(world, tmp_path, source=source)
     assert repr(source) in str(caught.value)
     started(world, tmp_path).close()
+
+
+def test_time_that_something_outside_took_makes_late_what_was_due() -> None:
+    world = World(0)
+    ran: list[int] = []
+    world.at(SECOND, lambda: world.pass_time(5 * SECOND))
+    for second in (2, 9):
+        world.at(second * SECOND, lambda: ran.append(world.now_ns))
+    world.run_until(10 * SECOND)
+    assert ran == [6 * SECOND, 9 * SECOND]
+    with pytest.raises(ValueError, match="length of time"):
+        world.pass_time(-1)
