@@ -4,14 +4,15 @@ Responsible for the newest fix that is still true, with the instant it was true 
 settings, and to touch the pulse per second: the kernel has that line (``dtoverlay=pps-gpio``) for whatever disciplines the clock.
 
 Bytes of a jammed, faked or unplugged receiver never raise and never cost more than a message: pyubx2 reads from a stream that gives
-it short messages only. A fix is dropped when the receiver says that it has none, and when it is older than :data:`FIX_FOR_S`.
+it short messages only, and parses no other kinds than these: it repeats a group as often as a message says (a billion times in an
+ALC sentence of thirty bytes). A fix is dropped when the receiver says that it has none, and when it is older than :data:`FIX_FOR_S`.
 """
 
 from __future__ import annotations
 
-import threading
-import time
+import re
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from hal.errors import HalUnavailable
@@ -22,7 +23,7 @@ from hal.pi.board import Board
 from hal.serial_line import SerialLine
 
 FIX_FOR_S = 5.0
-PVT_RULES_FOR_S = 3.0
+PVT_RULES_FOR_NS = 3_000_000_000
 """While NAV-PVT comes, which knows its own accuracy, GGA is not asked."""
 UERE_M = 5.0
 """Standard deviation of one range, multiplied by HDOP where the receiver gives no accuracy of its own. Design: SPS without ionospheric
@@ -31,6 +32,15 @@ LONGEST_MESSAGE_BYTES = 1024
 LONGEST_DELAY_NS = 2_000_000_000
 """A receiver tells of an epoch within tenths of a second; anything older is not this epoch."""
 _DAY_NS = 86_400 * 1_000_000_000
+_PVT = b"\xb5\x62\x01\x07"
+_PVT_BYTES = 92
+"""Of the shortest whole NAV-PVT, that of u-blox 7: header and checksum take 8. pyubx2 reads a shorter one as if zeros followed."""
+_SENTENCE = re.compile(rb"\$[A-Z]{2}(GGA|RMC),[A-Z0-9.,-]*\*[0-9A-Fa-f]{2}\r?\n")
+"""pynmeagps sums characters, not bytes: beyond ASCII a checksum holds that does not."""
+_POSITION = re.compile(
+    rb"\$..GGA,[0-9]{6}(?:\.[0-9]*)?,[0-9]{2}[0-5][0-9]\.[0-9]+,[NS],[0-9]{3}[0-5][0-9]\.[0-9]+,[EW],[1-5],[0-9]*,[0-9]+(?:\.[0-9]+)?,"
+)
+"""NMEA 0183, GGA: time, place, HDOP; quality 0 is no fix, 6 is dead reckoning, 7 and 8 are made up by hand or by a simulator."""
 _SLIPS = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError)
 """What escapes pyubx2 and pynmeagps for bytes that pass a checksum and are nonsense (text that is not UTF-8, fields that are absent)."""
 
@@ -71,70 +81,59 @@ class _Messages:
         return taken
 
 
-class PiPositioning(Positioning):
-    """``HalUnavailable`` when a library is missing; a receiver that is absent or away is a fix that is not there."""
+class Receiver:
+    """What a receiver's bytes say, a message a step. No thread; ``HalUnavailable`` when pyubx2 is missing."""
 
     def __init__(self, line: SerialLine, clock: Clock) -> None:
         try:
             import pyubx2
         except ImportError as error:
             raise HalUnavailable(f"positioning needs the library {error.name!r}; install pyubx2") from error
-        self._line, self._clock = line, clock
         self._messages = _Messages(line, clock, pyubx2.UBXStreamError)
-        protocols = pyubx2.NMEA_PROTOCOL | pyubx2.UBX_PROTOCOL
-        self._reader: Any = pyubx2.UBXReader(self._messages, protfilter=protocols, quitonerror=pyubx2.ERR_IGNORE)
-        self._lock = threading.Lock()
-        self._fix: Fix | None = None
-        self._pvt_s = float("-inf")
-        self._loop = Loop("gnss", self._step, line.interrupt)
-        self._loop.start()
+        self._pyubx2: Any = pyubx2
+        self._frames = self._reader(self._messages, parsing=False)
+        self._pvt_until_ns = 0
+        self.fix: Fix | None = None
+        """As the newest message has it, however old that is. Replaced whole: any thread may read it."""
 
-    def fix(self) -> Fix | None:
-        with self._lock:
-            fix = self._fix
-        if fix is None or self._clock.now().boottime_ns - fix.at.boottime_ns > FIX_FOR_S * 1e9:
-            return None
-        return fix
-
-    def close(self) -> None:
-        self._loop.close()
-        self._line.close()
-
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Take one message, or the silence that a time-out of the line is."""
         try:
-            _, message = self._reader.read()
-            if message is not None:
-                self._take(message)
+            raw, _ = self._frames.read()
+            if raw is not None:
+                self._take(raw)
         except _SLIPS:
             return
 
-    def _take(self, message: Any) -> None:
-        match getattr(message, "identity", ""):
-            case "NAV-PVT":
-                self._pvt_s = time.monotonic()
-                self._keep(self._of_pvt(message))
-            case str(name) if time.monotonic() - self._pvt_s < PVT_RULES_FOR_S or len(name) != 5:
-                return
-            case str(name) if name.endswith("GGA"):
-                self._keep(self._of_gga(message))
-            case str(name) if name.endswith("RMC") and message.status != "A":
-                self._keep(None)
+    def _reader(self, stream: object, parsing: bool) -> Any:
+        protocols = self._pyubx2.NMEA_PROTOCOL | self._pyubx2.UBX_PROTOCOL
+        return self._pyubx2.UBXReader(stream, protfilter=protocols, quitonerror=self._pyubx2.ERR_IGNORE, parsing=parsing)
 
-    def _keep(self, fix: Fix | None) -> None:
-        with self._lock:
-            self._fix = fix
+    def _take(self, raw: bytes) -> None:
+        now_ns = self._messages.arrived.boottime_ns
+        sentence = _SENTENCE.fullmatch(raw)
+        is_pvt = raw.startswith(_PVT) and len(raw) >= _PVT_BYTES
+        if not is_pvt and (sentence is None or now_ns < self._pvt_until_ns):
+            return
+        _, message = self._reader(BytesIO(raw), parsing=True).read()
+        if message is None:  # The checksum does not hold.
+            return
+        if is_pvt:
+            self._pvt_until_ns = now_ns + PVT_RULES_FOR_NS
+            self.fix = self._of_pvt(message)
+        elif sentence is not None and sentence[1] == b"GGA":
+            self.fix = self._of_gga(message) if _POSITION.match(raw) else None
+        elif message.status != "A":
+            self.fix = None
 
     def _of_pvt(self, message: Any) -> Fix | None:
         """u-blox interface description, UBX-NAV-PVT: ``fixType`` 2, 3 and 4 are positions, ``hAcc`` is in millimetres."""
-        if not message.gnssFixOk or message.fixType not in (2, 3, 4):
+        if not message.gnssFixOk or message.fixType not in (2, 3, 4) or message.invalidLlh:
             return None
         day_ns = ((message.hour * 60 + message.min) * 60 + message.second) * 1_000_000_000 + message.nano
         return self._fix_of(message.lat, message.lon, message.hAcc / 1000, day_ns if message.validTime else None)
 
     def _of_gga(self, message: Any) -> Fix | None:
-        """NMEA 0183, GGA: quality 0 is no fix, 6 is dead reckoning, 7 and 8 are made up by hand or by a simulator."""
-        if message.quality not in (1, 2, 3, 4, 5):
-            return None
         t = message.time
         day_ns = ((t.hour * 60 + t.minute) * 60 + t.second) * 1_000_000_000 + t.microsecond * 1000
         return self._fix_of(message.lat, message.lon, message.HDOP * UERE_M, day_ns)
@@ -145,6 +144,26 @@ class PiPositioning(Positioning):
         if not (-90 <= latitude <= 90 and -180 <= longitude <= 180 and 0 < accuracy_m < 1e5):
             return None
         return Fix(latitude, longitude, accuracy_m, instant_of_fix(self._messages.arrived, day_ns))
+
+
+class PiPositioning(Positioning):
+    """``HalUnavailable`` when a library is missing; a receiver that is absent or away is a fix that is not there."""
+
+    def __init__(self, line: SerialLine, clock: Clock) -> None:
+        self._line, self._clock = line, clock
+        self._receiver = Receiver(line, clock)
+        self._loop = Loop("gnss", self._receiver.step, line.interrupt)
+        self._loop.start()
+
+    def fix(self) -> Fix | None:
+        fix = self._receiver.fix
+        if fix is None or self._clock.now().boottime_ns - fix.at.boottime_ns > FIX_FOR_S * 1e9:
+            return None
+        return fix
+
+    def close(self) -> None:
+        self._loop.close()
+        self._line.close()
 
 
 def instant_of_fix(arrived: ClockReading, day_ns: int | None) -> ClockReading:
