@@ -25,7 +25,7 @@ def main(name: str, runs: int) -> None:
         for data in inputs(module.SEEDS, runs):
             module.target(data)
         return
-    with atheris.instrument_imports(include=["firmware", "hal"]):
+    with atheris.instrument_imports(include=["firmware", "hal", "tools.dock"]):
         module = importlib.import_module(f"tests.fuzz.fuzz_{name}")
     corpus = CORPUS / name
     corpus.mkdir(parents=True, exist_ok=True)
