@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest
+from absent import absent, need_library, need_program
 
 from hal.interfaces import KeyProtection, KeyStore
 from hal.key_store import KeyStoreSettings, open_key_store
@@ -28,27 +28,6 @@ _SOFTHSM = (
     "/usr/lib64/softhsm/libsofthsm2.so",
     "/usr/local/lib/softhsm/libsofthsm2.so",
 )
-
-
-def absent(what: str) -> None:
-    """Skip with a sentence; in CI, where everything is to be there, fail."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is not installed, and CI runs every test")
-    pytest.skip(f"{what} is not installed")
-
-
-def need_program(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/bin")
-    if path is None:
-        absent(name)
-    return str(path)
-
-
-def need_library(name: str) -> None:
-    try:
-        __import__(name)
-    except ImportError:
-        absent(f"the library {name}")
 
 
 class Swtpm:
@@ -167,7 +146,7 @@ class SoftHsm:
         need_library("pkcs11")
         self.module = Path(next((path for path in _SOFTHSM if Path(path).exists()), ""))
         if not self.module.name:
-            absent("libsofthsm2.so")
+            absent("libsofthsm2.so is not installed")
         self._tokens = directory / "tokens"
         self._away = directory / "tokens-away"
         self._keys = directory / "keys"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pi_bench
-import pytest
+from absent import need_program
 
 from firmware.custody.checkpoint import read_log
 from firmware.custody.entries import Entry
@@ -209,9 +208,7 @@ class PiDaemon:
     def card_fails(self, calls: str, how: str) -> Iterator[None]:
         """While inside, system calls on the card's files fail (strace's ``inject``), as ``error=EIO`` or ``delay_enter=3000000``."""
         assert self.process is not None
-        if shutil.which("strace") is None:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)("strace is not installed")
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(self.process.pid), "-e", f"trace={calls}"]
+        command = [need_program("strace"), "-f", "-qq", "-o", "/dev/null", "-p", str(self.process.pid), "-e", f"trace={calls}"]
         paths = [str(path) for path in self.card.rglob("*")] + [str(self.card)]
         for path in paths[:200]:
             command += ["-P", path]

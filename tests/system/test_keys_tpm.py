@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from absent import need_program
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key, load_pem_public_key
-from keybench import BusyTpm, Swtpm, need_program, swtpm
+from keybench import BusyTpm, Swtpm, swtpm
 
 from hal.ecdsa import ALGORITHM
 from hal.errors import DeviceFault, HalError, HalUnavailable

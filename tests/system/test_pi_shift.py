@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pi_bench
 import pytest
 import soundrig
+from absent import need
 from clips import make_clip
 from pi_pictures import step_times
 from pi_shift import FAKES, SMALL, demo
@@ -31,13 +31,6 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(400), pytest.mark.xdist_gr
 FIRST, SECOND, THIRD = (f"PI-0001-{name}" for name in ("000001-0001", "000001-0002", "000002-0001"))
 OATHCAM = [sys.executable, "-m", "tools.cli"]
 FPS = 30
-
-
-def need(program: str) -> str:
-    path = shutil.which(program)
-    if path is None:
-        pytest.skip(f"{program} is not installed: what it would check was not checked")
-    return path
 
 
 @pytest.fixture(scope="module")

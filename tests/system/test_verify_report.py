@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from absent import need
 from camerabench import RECORDING, make_camera_bench
 
 from hal.interfaces import ButtonName
@@ -22,10 +23,7 @@ QUIET += ["--disable-background-networking", "--disable-component-update"]
 
 
 def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed: what it would check was not checked")
-    command = [program, *QUIET, f"--user-data-dir={profile}", *arguments]
+    command = [need("chromium"), *QUIET, f"--user-data-dir={profile}", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
 
 

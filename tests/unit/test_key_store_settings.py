@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from keybench import need_library, need_program
+from absent import need_library, need_program
 from typer.testing import CliRunner
 
 from hal.errors import HalError, HalUnavailable
