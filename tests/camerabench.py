@@ -28,7 +28,7 @@ from firmware.evidence.verify import OpeningKey, verify_device
 from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.timebase import format_utc
 from hal.errors import PowerCut
-from hal.interfaces import Hal, KeyProtection
+from hal.interfaces import ButtonName, Hal, KeyProtection
 from hal.sim.boot import boot as boot_world
 from hal.sim.timeline import SECOND
 from hal.sim.world import World
@@ -131,6 +131,16 @@ def make_camera_bench(
     order = CameraOrder(serial, "simulated", "officer 4711", str(policy), "sim", KeyProtection.SIMULATED)
     config = load_config(make_camera(directory / f"camera-{number}", agency, order))
     return Bench(config, agency, World(START_WALL_NS, seed=seed))
+
+
+def two_recordings(directory: Path, agency: Agency) -> Bench:
+    """A camera that was switched off after two recordings, each of which the wearer closed."""
+    bench = make_camera_bench(directory, agency, 0, 1, {}, 7)
+    for start in (2, 10):
+        bench.world.double_press(bench.at(start))
+        bench.world.press(ButtonName.RECORD, bench.at(start + 1), hold_ms=3300)
+    bench.run(18)
+    return bench
 
 
 def picture_times(bench, recording):

@@ -1,8 +1,9 @@
-"""Fixtures that every area may use: a throwaway agency, and cameras of it on a bench (``camerabench``)."""
+"""Fixtures that every area may use: a throwaway agency, cameras of it on a bench (``camerabench``), what is closed behind a test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +30,27 @@ def make_bench(tmp_path: Path, agency: Any) -> Callable[..., Any]:
         return make_camera_bench(tmp_path, agency, count, pre_event, changes or {}, seed)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory, agency: Any) -> Path:
+    """A card with two closed recordings; who changes it takes a copy."""
+    from camerabench import two_recordings
+
+    return two_recordings(tmp_path_factory.mktemp("camera"), agency).card
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock(stack: ExitStack) -> Any:
+    """This machine's."""
+    from hal.posix import PosixClock
+
+    clock = PosixClock()
+    stack.callback(clock.close)
+    return clock

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,12 +20,6 @@ from firmware.dock.command import read_hint, sync_once
 from firmware.errors import UsageError
 from hal.hint import HINT_FILE, Bay, Hello, decode, encode
 from tools.dock.station import Station
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -33,23 +32,10 @@ def header(tmp_path: Path) -> Header:
 
 
 @pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
-
-
-@pytest.fixture
 def gpio(header: Header, stack: ExitStack) -> Gpio:
     opened = header.open()
     stack.callback(opened.close)
     return opened
-
-
-@pytest.fixture
-def clock(stack: ExitStack) -> PosixClock:
-    clock = PosixClock()
-    stack.callback(clock.close)
-    return clock
 
 
 @pytest.fixture

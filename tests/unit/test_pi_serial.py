@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,12 +26,6 @@ from tools.dock.hint import HintResponder
 
 SECOND = 1_000_000_000
 BAY = Bay("dock-1", 3, "10.66.0.1", 7443)
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -101,13 +94,6 @@ def test_without_pyserial_there_is_no_line(tmp_path: Path, monkeypatch: pytest.M
 
 
 # The receiver.
-
-
-@pytest.fixture
-def clock(stack: ExitStack) -> PosixClock:
-    clock = PosixClock()
-    stack.callback(clock.close)
-    return clock
 
 
 @pytest.fixture

@@ -16,23 +16,11 @@ from typer.testing import CliRunner
 from firmware.errors import UsageError
 from firmware.evidence.cms import open_sealed
 from firmware.evidence.primitives import ed25519_public
-from hal.interfaces import ButtonName
 from tools.cli import app
 from tools.sources import load_key
 from tools.verifying import parse_witnesses
 
 Run = Callable[..., tuple[int, dict]]
-
-
-@pytest.fixture(scope="module")
-def card(tmp_path_factory: pytest.TempPathFactory, agency) -> Path:
-    """A card with two closed recordings."""
-    bench = make_camera_bench(tmp_path_factory.mktemp("camera"), agency, 0, 1, {}, 7)
-    for start in (2, 10):
-        bench.world.double_press(bench.at(start))
-        bench.world.press(ButtonName.RECORD, bench.at(start + 1), hold_ms=3300)
-    bench.run(18)
-    return bench.card
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import helpers_evidence
 import pytest
-from camerabench import make_camera_bench
+from camerabench import make_camera_bench, two_recordings
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -34,11 +34,7 @@ SEED = bytes(range(32))
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory, agency):
     """Two boots; two recordings in the first, one in the second. ``early`` is the card after the first boot."""
-    bench = make_camera_bench(tmp_path_factory.mktemp("camera"), agency, 0, 1, {}, 7)
-    for start in (2, 10):
-        bench.world.double_press(bench.at(start))
-        bench.world.press(ButtonName.RECORD, bench.at(start + 1), hold_ms=3300)
-    bench.run(18)
+    bench = two_recordings(tmp_path_factory.mktemp("camera"), agency)
     shutil.copytree(bench.card, bench.card.parent / "early")
     bench.world.double_press(bench.at(22))
     bench.world.press(ButtonName.RECORD, bench.at(23), hold_ms=3300)

@@ -17,22 +17,9 @@ from firmware.evidence.manifest import KEY_PROTECTIONS
 from firmware.evidence.pki import load_certificates_pem, public_key
 from firmware.evidence.verify import LedgerView, verify_device
 from firmware.evidence.verify_recording import RecordingCheck
-from hal.interfaces import ButtonName, KeyProtection
+from hal.interfaces import KeyProtection
 from tools.cli import app
 from tools.sources import DirectorySource, load_key, load_roots
-
-
-@pytest.fixture(scope="module")
-def card(tmp_path_factory: pytest.TempPathFactory, agency) -> Path:
-    """A card with two closed recordings."""
-    from camerabench import make_camera_bench
-
-    bench = make_camera_bench(tmp_path_factory.mktemp("camera"), agency, 0, 1, {}, 7)
-    for start in (2, 10):
-        bench.world.double_press(bench.at(start))
-        bench.world.press(ButtonName.RECORD, bench.at(start + 1), hold_ms=3300)
-    bench.run(18)
-    return bench.card
 
 
 @pytest.fixture
