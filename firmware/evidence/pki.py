@@ -303,8 +303,13 @@ def _check_issued(lower: _Facts, upper: _Facts, *, intermediates_below: int) -> 
 
 def _is_issued(lower: x509.Certificate, upper: x509.Certificate) -> bool:
     with reading():
-        if lower.signature_algorithm_oid not in _SIGNATURES:
-            return False
+        allowed = lower.signature_algorithm_oid in _SIGNATURES
+    return allowed and is_signed_by(lower, upper)
+
+
+def is_signed_by(lower: x509.Certificate, upper: x509.Certificate) -> bool:
+    """Whether ``lower`` names ``upper`` as its issuer and carries a signature of its key. Which algorithms count is the caller's to ask."""
+    with reading():
         try:
             lower.verify_directly_issued_by(upper)
         except (InvalidSignature, ValueError, TypeError):

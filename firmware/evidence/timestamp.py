@@ -19,7 +19,6 @@ from typing import Any
 from asn1crypto import cms as asn1_cms
 from asn1crypto import core, tsp
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from firmware.errors import FormatError, IntegrityError, RefusedError, UnavailableError
@@ -298,13 +297,7 @@ def _check_issuer(certificate: x509.Certificate, below: int) -> None:
 def _is_issued(lower: x509.Certificate, upper: x509.Certificate) -> bool:
     with pki.reading():
         algorithm = lower.signature_hash_algorithm
-        if algorithm is None or algorithm.name not in _HASHES:
-            return False
-        try:
-            lower.verify_directly_issued_by(upper)
-        except (InvalidSignature, ValueError, TypeError):
-            return False
-    return True
+    return algorithm is not None and algorithm.name in _HASHES and pki.is_signed_by(lower, upper)
 
 
 def _extension(certificate: x509.Certificate, kind: type[Any]) -> x509.Extension[Any] | None:
