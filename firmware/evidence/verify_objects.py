@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from firmware.errors import FormatError, IntegrityError, UnavailableError
-from firmware.evidence import cms, cms_token
+from firmware.evidence import cms, cms_token, pki
 from firmware.evidence.findings import Notebook, Severity
 from firmware.evidence.manifest import FragmentRecord, SealedObject, fragment_name
 from firmware.evidence.primitives import sha256
@@ -35,10 +35,11 @@ _OTHER_KEY = "Use the key of one of the recipients that the manifest names."
 class Plan:
     """What signed papers say of the objects: by the manifest, or by the leaves of a recording that was not closed.
 
-    ``others``: sealed SHA-256 and length of what is not media. ``promised``: fragments that have a leaf. ``only``: the one fragment
-    to check.
+    ``serial``: whose recording it is. ``others``: sealed SHA-256 and length of what is not media. ``promised``: fragments that have a
+    leaf. ``only``: the one fragment to check.
     """
 
+    serial: str
     init: SealedObject | None
     fragments: Sequence[FragmentRecord]
     others: Mapping[str, tuple[str, int]]
@@ -105,7 +106,7 @@ class ObjectCheck:
             text = f"not judged: fragment {self._unusable[0]} could not be used, so the stream around it has a hole"
             self._book.add(Severity.UNCHECKED, "stream", "stream-unjudged", text, fragment=self._unusable[0])
             return
-        tell_stream(report, plan.fragments, self._book)
+        tell_stream(report, plan, self._book)
 
     def _one(self, plan: Plan, init: InitInfo | None) -> None:
         """One fragment alone: its bytes; the signature of its GOP travels in the next one."""
@@ -117,7 +118,7 @@ class ObjectCheck:
         for _ in self._fragment(plan, record, init):
             pass
         text = f"of {len(plan.fragments)} fragments one was checked; the verdict speaks of it alone"
-        self._book.add(Severity.NOTE, "manifest", "fragment-only", text, fragment=record.seq, utc=record.utc)
+        self._book.add(Severity.UNCHECKED, "manifest", "fragment-only", text, fragment=record.seq, utc=record.utc)
 
     def _init(self, record: SealedObject | None) -> InitInfo | None:
         if record is None:
@@ -210,8 +211,9 @@ def pictures_of(plain: bytes | memoryview, init: InitInfo) -> tuple[list[tuple[b
     return [split_length_prefixed(sample.data) for sample in info.video], len(info.audio)
 
 
-def tell_stream(report: StreamReport, fragments: Sequence[FragmentRecord], book: Notebook) -> None:
+def tell_stream(report: StreamReport, plan: Plan, book: Notebook) -> None:
     """ONVIF Media Signing inside a whole stream. A power cut leaves the last GOP without its SEI; the manifest covers it."""
+    fragments = plan.fragments
     starts = list(accumulate((record.pictures for record in fragments), initial=0))
     tail = report.gops - 1 if report.unsigned_tail else -2
     before = len(book.findings())
@@ -229,6 +231,8 @@ def tell_stream(report: StreamReport, fragments: Sequence[FragmentRecord], book:
         book.add(Severity.BAD, "stream", "stream-head", text, gop=0)
     for text in report.notes:
         book.add(Severity.BAD, "stream", "stream-bad", text)
+    if plan.serial and report.signer is not None and (signer := pki.common_name(report.signer)) != plan.serial:
+        book.add(Severity.BAD, "stream", "signature-bad", f"signed by {signer!r}, in a recording of camera {plan.serial!r}", gop=0)
     if len(book.findings()) > before:
         return
     signed, total = report.valid_gops, report.gops

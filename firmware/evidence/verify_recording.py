@@ -99,7 +99,8 @@ class RecordingCheck:
             self._book.add(Severity.BAD, "begin", "paper-differs", "begin.json is not the one that its leaf names", file=_BEGIN)
         fragments = tuple(record_of(entry) for entry in self._told("fragment"))
         inits = [SealedObject(*(entry.fields[name] for name in _SEALED)) for entry in self._told("init")]
-        self._objects.run(Plan(inits[0] if inits else None, fragments, {}, {one.seq for one in fragments}, is_open=True))
+        serial = min(self._signers, default="")
+        self._objects.run(Plan(serial, inits[0] if inits else None, fragments, {}, {one.seq for one in fragments}, is_open=True))
 
     # --- papers
 
@@ -147,6 +148,10 @@ class RecordingCheck:
     def _begin(self, manifest: Manifest) -> None:
         data = self._signed(_BEGIN, "begin")
         if data is None:
+            return
+        if self._signers != {manifest.device.serial}:
+            text = f"signed by another camera than {manifest.device.serial!r}"
+            self._book.add(Severity.BAD, "begin", "paper-differs", text, file=_BEGIN)
             return
         if sha256(data).hex() != manifest.begin_sha256:
             self._book.add(Severity.BAD, "begin", "paper-differs", "begin.json is not the one that the manifest names", file=_BEGIN)
@@ -272,7 +277,7 @@ def plan_of(manifest: Manifest, fragment: int | None, promised: set[int]) -> Pla
         others[NOTES] = (manifest.notes.sealed_sha256, manifest.notes.sealed_bytes)
     if manifest.assignment is not None:
         others[ASSIGNMENT] = (manifest.assignment.sealed_sha256, manifest.assignment.sealed_bytes)
-    return Plan(manifest.init, manifest.fragments, others, promised, only=fragment)
+    return Plan(manifest.device.serial, manifest.init, manifest.fragments, others, promised, only=fragment)
 
 
 def _named(manifest: Manifest) -> set[str]:

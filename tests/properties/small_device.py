@@ -81,14 +81,14 @@ class _Ledger:
 
 
 @cache
-def device() -> Files:
-    """Names and bytes."""
+def device(films: house.Holder | None = None) -> Files:
+    """Names and bytes. ``films``: who signs the streams, when it is not this camera."""
     ledger, files = _Ledger(), {}
     boot = {"counter": 1, "firmware": "0.1.0", "backend": "sim", "key_protection": "simulated", "previous": "first", "down_us": None}
     digests = {name: house.digest(name) for name in ("firmware_sha256", "key_sha256", "policy_sha256")}
     ledger.append(("boot", {**boot, **digests}))
-    files |= _record(FIRST, 2, ledger)
-    files |= _record(SECOND, 1, ledger)
+    files |= _record(FIRST, 2, ledger, films or agency().camera)
+    files |= _record(SECOND, 1, ledger, films or agency().camera)
     receipt = _receipt(FIRST, files, ledger)
     files |= receipt
     text = ledger.checkpoint().text()
@@ -99,17 +99,17 @@ def device() -> Files:
     return files
 
 
-def _chain_pem() -> bytes:
-    return issuing.certificate_pem(agency().camera.certificate, agency().device_ca.certificate)
+def _chain_pem(whose: house.Holder | None = None) -> bytes:
+    return issuing.certificate_pem((whose or agency().camera).certificate, agency().device_ca.certificate)
 
 
-def _record(recording: str, gops: int, ledger: _Ledger) -> dict[str, bytes]:
+def _record(recording: str, gops: int, ledger: _Ledger, films: house.Holder) -> dict[str, bytes]:
     folder, begin_index = f"vault/{recording}", ledger.n
     begin = replace(house.begin(), recording=recording, ledger_index=begin_index, audio=None, pre_event_ms=0)
     files = {f"{folder}/begin.json": begin.to_bytes(), f"{folder}/begin.json.p7s": agency().camera.sign(begin.to_bytes())}
     begin_sha256 = hashlib.sha256(begin.to_bytes()).hexdigest()
     ledger.append(("begin", {"recording": recording, "begin_sha256": begin_sha256, "cause": "button"}))
-    init, fragments = _media(gops)
+    init, fragments = _media(gops, films)
     init_record = _seal(files, f"{folder}/init.mp4.p7m", init)
     ledger.append(("init", {"recording": recording, **_leaf_fields(init_record)}))
     records = []
@@ -127,8 +127,8 @@ def _record(recording: str, gops: int, ledger: _Ledger) -> dict[str, bytes]:
     return files
 
 
-def _media(gops: int) -> tuple[bytes, list[tuple[Gop, bytes]]]:
-    sign = StreamSigner(_chain_pem(), signer(agency().camera.key), 72, Vendor("0.1.0", SERIAL, "oathcam"))
+def _media(gops: int, films: house.Holder) -> tuple[bytes, list[tuple[Gop, bytes]]]:
+    sign = StreamSigner(_chain_pem(films), signer(films.key), 72, Vendor("0.1.0", SERIAL, "oathcam"))
     plain = assemble(fake_units(2 * gops, 2, size=40))
     signed = [*map(sign.sign_gop, plain[:-1]), sign.finish(plain[-1])]
     assert SPS_NAL in signed[0].units[0].nals

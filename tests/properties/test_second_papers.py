@@ -12,9 +12,10 @@ from dataclasses import replace
 import pytest
 
 from firmware.evidence import manifest as m
+from firmware.evidence import pki
 from firmware.evidence.findings import RecordingReport, Severity, Verdict
 from tests.properties.small_device import FIRST, Files, device, verify
-from tests.unit.helpers_evidence import agency
+from tests.unit.helpers_evidence import SERIAL, Holder, agency, holder
 
 FOLDER = f"vault/{FIRST}"
 FRAGMENT = f"{FOLDER}/{m.fragment_name(1)}"
@@ -98,3 +99,19 @@ def test_a_manifest_that_says_of_another_camera() -> None:
     ((layer, text),) = bad(judged(signed("manifest.json", other)))
     assert layer == "manifest"
     assert text.startswith("it speaks of camera 'OC-9999'")
+
+
+def another_camera() -> Holder:
+    return holder(agency().device_ca, pki.Role.CAMERA, "OC-9999", 90)
+
+
+def test_a_stream_of_another_camera_of_the_agency() -> None:
+    """A good signature by a good camera, which is not the one whose papers these are."""
+    (report,) = [one for one in verify(device(another_camera())).recordings if one.recording == FIRST]
+    assert bad(report) == {("stream", f"signed by 'OC-9999', in a recording of camera '{SERIAL}'")}
+
+
+def test_a_begin_that_another_camera_of_the_agency_signed() -> None:
+    data = device()[f"{FOLDER}/begin.json"]
+    found = bad(judged({f"{FOLDER}/begin.json.p7s": another_camera().sign(data)}))
+    assert ("begin", f"signed by another camera than '{SERIAL}'") in found
