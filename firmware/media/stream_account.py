@@ -39,6 +39,14 @@ class StreamAccount:
         self._runs: list[_Run] = []
         self._before: Claim | None = None
         self._contents: dict[bytes, int] = {}
+        self._repeats: GopVerdict | None = None
+        """The last GOP, as it is judged when nothing comes behind it: unsigned, and the same pictures as one before."""
+
+    def finish(self) -> None:
+        """The stream has ended. A last GOP without a signature is one even if it shows what another showed (a covered lens, a still
+        picture): behind it nothing can tell a repetition from what a camera saw and had no time to sign."""
+        if self._repeats is not None:
+            self.verdicts[-1] = self._repeats
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -67,6 +75,7 @@ class StreamAccount:
             return
         verdict = gop.verdict(self.gops)
         content = gop.content()
+        self._repeats = None
         if claim is not None:
             verdict = self._judge_order(claim, gop, verdict)
         else:
@@ -90,7 +99,9 @@ class StreamAccount:
 
     def _unsigned(self, gop: ReceivedGop, verdict: GopVerdict, content: bytes) -> GopVerdict:
         if content in self._contents and verdict.status is GopStatus.UNSIGNED:
-            verdict = replace(verdict, status=GopStatus.REPLAYED, reason=f"it repeats GOP {self._contents[content]}")
+            reason = f"it repeats GOP {self._contents[content]}"
+            self._repeats = replace(verdict, reason=reason)
+            verdict = replace(verdict, status=GopStatus.REPLAYED, reason=reason)
         if self._runs and verdict.status is not GopStatus.REPLAYED:
             run = self._runs[-1]
             run.unsigned_since, run.unsigned_first = run.unsigned_since + 1, gop.first

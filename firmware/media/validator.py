@@ -91,6 +91,7 @@ class StreamValidator:
         self._settle()
         self._emit(len(self._waiting))
         account = self._account
+        account.finish()
         if self._seis and not account.gops:
             self._remark("there is no picture: signatures alone")
         return StreamReport(

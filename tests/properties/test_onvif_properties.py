@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from hypothesis import HealthCheck, assume, given, settings
@@ -15,7 +16,7 @@ from firmware.media.onvif_sei import Vendor, is_signing_sei, parse_sei
 from firmware.media.signer import StreamSigner
 from firmware.media.stream_report import GopStatus, StreamReport, StreamVerdict
 from firmware.media.validator import validate_stream
-from tests.unit.helpers_media import Signer, assemble, fake_units
+from tests.unit.helpers_media import Signer, assemble, at, fake_units
 from tests.unit.helpers_onvif import second_reader, tags, tlv
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -248,3 +249,17 @@ def test_a_naive_second_reader_agrees(hash_list: bool, slices: int, pictures: in
             nals[index] = old[:-2] + b"\x55\x80"
     ours = [one.status is GopStatus.VALID for one in check([nal for nal in nals if nal]).verdicts]
     assert ours == second_reader([nal for nal in nals if nal], SIGNER.leaf)
+
+
+def test_a_last_gop_that_had_no_time_to_be_signed_may_look_like_another() -> None:
+    """A camera on a still picture makes the same bytes again: a power loss then must not look like a repetition. In the middle it does."""
+    units = fake_units(4, 4)
+    still = [replace(unit, time=at(number)) for number, unit in enumerate(units * 5)]
+    signing = StreamSigner(SIGNER.chain_pem, SIGNER.sign_digest, 72, Vendor("1", "2", "3"))
+    gops = [signing.sign_gop(gop) for gop in assemble(still)]
+    nals = [nal for gop in gops for unit in gop.units for nal in unit.nals]
+    report = check(nals)
+    assert (report.verdict, report.unsigned_tail) == (StreamVerdict.UNSIGNED_ENDS, True)
+    assert [one.status for one in report.verdicts] == [GopStatus.VALID] * 4 + [GopStatus.UNSIGNED]
+    seis = [number for number, nal in enumerate(nals) if nal[0] & 31 == 6 and is_signing_sei(nal)]
+    assert check([*nals[: seis[-2]], *nals[seis[-2] + 1 :]]).verdict is StreamVerdict.NOT_AUTHENTIC

@@ -1,0 +1,75 @@
+"""Pictures that were coded beforehand for the simulated camera: a shift costs what the firmware does with it, and little else.
+
+For suites that live through thousands of shifts. The camera, its instants, faults and GOPs are the simulator's own; only drawing and
+encoding are replaced, by one GOP of real H.264 that is shown again and again.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+import hal.sim.boot
+import hal.sim.camera
+from hal.canvas import Canvas, Plane
+from hal.footage import PictureSource
+from hal.interfaces import VideoFormat
+from hal.x264 import Encoded, H264Encoder
+
+
+class Grey(PictureSource):
+    """Nothing to see."""
+
+    def __init__(self) -> None:
+        self._planes = np.full((3, 2), 128, np.uint8)
+
+    def aim(self, canvas: Canvas, at_ns: int) -> None:
+        self._planes = np.full_like(canvas.planes, 128)
+
+    def look(self, at_ns: int, wall_ns: int, number: int) -> Plane:
+        return self._planes
+
+    def describe(self) -> str:
+        return "prepared"
+
+    def close(self) -> None:
+        pass
+
+
+@cache
+def coded_gop(video: VideoFormat) -> tuple[Encoded, ...]:
+    """One GOP of noise in that format."""
+    noise = np.random.default_rng(7)
+    encoder = H264Encoder(video, threads=1)
+    planes = (video.height * 3 // 2, video.width)
+    found = [one for number in range(video.gop_pictures) for one in encoder.encode(noise.integers(0, 255, planes, np.uint8), number)]
+    return (*found, *encoder.flush())
+
+
+class PreparedEncoder:
+    """As ``hal.x264.H264Encoder``, without a delay."""
+
+    def __init__(self, video: VideoFormat, threads: int = 1) -> None:
+        self._gop = coded_gop(video)
+        self._pictures = 0
+        self.bitrate_bps = video.bitrate_bps
+
+    @property
+    def at_gop_end(self) -> bool:
+        return self._pictures % len(self._gop) == 0
+
+    def encode(self, picture: Plane, number: int) -> list[Encoded]:
+        one = self._gop[self._pictures % len(self._gop)]
+        self._pictures += 1
+        return [Encoded(number, one.data, one.keyframe)]
+
+    def flush(self) -> list[Encoded]:
+        return []
+
+
+def show_prepared_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Until the patch is undone, every simulated camera shows them."""
+    patch.setattr(hal.sim.camera, "H264Encoder", PreparedEncoder)
+    patch.setattr(hal.sim.boot, "_open_source", lambda source, seed: Grey())
