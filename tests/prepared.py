@@ -1,7 +1,7 @@
-"""Pictures that were coded beforehand for the simulated camera: a shift costs what the firmware does with it, and little else.
+"""Pictures and sound that were coded beforehand for the simulated camera: a shift costs what the firmware does with it, and little else.
 
-For suites that live through thousands of shifts. The camera, its instants, faults and GOPs are the simulator's own; only drawing and
-encoding are replaced, by one GOP of real H.264 that is shown again and again.
+For suites that live through thousands of shifts. Camera, microphone, their instants and faults are the simulator's own; only drawing and
+encoding are replaced, by one GOP of real H.264 and one unit of real AAC that come again and again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import pytest
 
 import hal.sim.boot
 import hal.sim.camera
+import hal.sim.microphone
+from hal.aac import FRAME_SAMPLES, AacEncoder
+from hal.audio_file import Samples, SoundSource
 from hal.canvas import Canvas, Plane
 from hal.footage import PictureSource
 from hal.interfaces import VideoFormat
@@ -69,7 +72,42 @@ class PreparedEncoder:
         return []
 
 
-def show_prepared_pictures(patch: pytest.MonkeyPatch) -> None:
-    """Until the patch is undone, every simulated camera shows them."""
+class Silence(SoundSource):
+    """Nothing to hear."""
+
+    def listen_from(self, at_ns: int) -> None:
+        pass
+
+    def take(self, count: int) -> Samples:
+        return np.zeros(count, np.float32)
+
+    def close(self) -> None:
+        pass
+
+
+@cache
+def coded_sound(sample_rate: int) -> tuple[bytes, bytes]:
+    """AudioSpecificConfig and a unit of silence."""
+    encoder = AacEncoder(sample_rate)
+    units = [unit for _ in range(4) for _, unit in encoder.encode(np.zeros(FRAME_SAMPLES, np.float32))]
+    return encoder.config, units[-1]
+
+
+class PreparedSound:
+    """As ``hal.aac.AacEncoder``, without a delay."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.config, self._unit = coded_sound(sample_rate)
+        self._taken = 0
+
+    def encode(self, block: Samples) -> list[tuple[int, bytes]]:
+        self._taken += FRAME_SAMPLES
+        return [(self._taken - FRAME_SAMPLES, self._unit)]
+
+
+def prepare(patch: pytest.MonkeyPatch) -> None:
+    """Until the patch is undone, every simulated camera delivers them."""
+    patch.setattr(hal.sim.microphone, "AacEncoder", PreparedSound)
+    patch.setattr(hal.sim.boot, "open_sound", lambda source, seed: Silence())
     patch.setattr(hal.sim.camera, "H264Encoder", PreparedEncoder)
     patch.setattr(hal.sim.boot, "_open_source", lambda source, seed: Grey())

@@ -79,7 +79,7 @@ class Model:
 def initial(policy: Policy, at: Timestamp, *, docked: bool = False, camera_on: bool = False, resume: bool = False) -> Model:
     """The machine at power-on or at the daemon's start.
 
-    ``docked``: in the dock since before ``at``; else a ``Docked`` event says so later. ``camera_on``: the daemon started the
+    ``docked``: in the dock since before ``at``, which the ledger is told; else a ``Docked`` event says so later. ``camera_on``: the daemon started the
     camera before anything else, so that the pre-event buffer fills while it boots; the machine will not start it again.
     ``resume``: the run before died, or ended itself, in a recording whose end nobody asked for: it goes on (BWC-POL-06).
     """
@@ -87,7 +87,8 @@ def initial(policy: Policy, at: Timestamp, *, docked: bool = False, camera_on: b
     since = at if camera_on else None
     owed = Owed(Cause.RECOVERY, at) if resume else None
     unset = at.trust is Trust.UNSET
-    return Model(policy, at, docked=docked, clock_unset=unset, gap=gap, camera_on=camera_on, camera_since=since, owed=owed)
+    told = (Write("dock", at),) if docked else ()
+    return Model(policy, at, docked=docked, clock_unset=unset, gap=gap, camera_on=camera_on, camera_since=since, owed=owed, held_back=told)
 
 
 def resting(model: Model) -> State:

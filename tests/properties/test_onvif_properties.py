@@ -53,7 +53,7 @@ def counts(nal: bytes) -> bool:
 @st.composite
 def places(draw: st.DrawFn) -> tuple[list[bytes], int]:
     nals = list(draw(streams))
-    return nals, draw(st.sampled_from([at for at, nal in enumerate(nals) if counts(nal)]))
+    return nals, draw(st.sampled_from([index for index, nal in enumerate(nals) if counts(nal)]))
 
 
 def test_the_streams_themselves_are_authentic() -> None:
@@ -80,7 +80,7 @@ def test_every_flip_of_a_nal_units_type_is_found() -> None:
     for hash_list in (True, False):
         for partial in (True, False):
             nals = list(stream(hash_list, partial))
-            for index in (at for at, nal in enumerate(nals) if counts(nal)):
+            for index in (index for index, nal in enumerate(nals) if counts(nal)):
                 for bit in range(8):
                     changed = bytes((nals[index][0] ^ 1 << bit,)) + nals[index][1:]
                     report = check([*nals[:index], changed, *nals[index + 1 :]])
@@ -91,7 +91,7 @@ def test_every_flip_of_a_nal_units_type_is_found() -> None:
 def test_a_picture_without_its_first_slice_is_no_clip() -> None:
     """A cut falls between pictures."""
     nals = list(stream(True))
-    first = next(at for at, nal in enumerate(nals) if is_vcl(nal))
+    first = next(index for index, nal in enumerate(nals) if is_vcl(nal))
     report = check([*nals[:first], *nals[first + 1 :]])
     assert (report.verdict, report.verdicts[0].status) == (StreamVerdict.NOT_AUTHENTIC, GopStatus.ALTERED)
     assert check([*nals[:first], *nals[first + 2 :]]).verdict is StreamVerdict.AUTHENTIC_CLIP
