@@ -40,3 +40,8 @@ class UsageError(OathcamError):
 
 class RefusedError(OathcamError):
     """The other side, or a rule, refuses: a receipt that does not fit, a dock with the wrong certificate."""
+
+
+def escaped(text: str) -> str:
+    """Text from outside, fit for a terminal, a page and UTF-8: what is not printable stands as its escape (``\\x1b``, ``\\udcff``)."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import firmware
-from firmware.errors import OathcamError, UnavailableError, UsageError
+from firmware.errors import OathcamError, UnavailableError, UsageError, escaped
 from hal.errors import HalError, HalUnavailable
 from tools import doctor, export, policies, provision, run, stamp, verify
 from tools.console import errors
@@ -94,7 +94,7 @@ def describe_os_error(error: OSError) -> OathcamError:
 
 
 def _escape(text: str) -> str:
-    return text.replace("[", "\\[").replace("\n", " ")
+    return escaped(text.replace("\n", " ")).replace("[", "\\[")
 
 
 def main() -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from firmware.errors import FormatError, UnavailableError, UsageError
 from firmware.evidence import jcs
+from firmware.evidence.manifest import fragment_name
 from firmware.evidence.verify_film import Papers, Part
 from firmware.media.nal import split_annexb, split_length_prefixed
-from tools.sources import DirectorySource, find_sources
+from tools.sources import DirectorySource, find_sources, is_device
 
 MAX_PAPER_BYTES = 64 * 1024 * 1024
 MAX_BOX_BYTES = 256 * 1024 * 1024
@@ -102,28 +103,31 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
 
 def directory_sources(path: Path) -> list[DirectorySource]:
     """As ``find_sources``, and a recording's directory that was taken out of its vault."""
-    if (path / "vault").is_dir() or (path / "ledger").is_dir():
+    if is_device(path):
         return [DirectorySource(path)]
     recording = _recording_in(path)
     return [RecordingDirectory(path.resolve(), recording)] if recording else find_sources(path)
 
 
 def _recording_in(path: Path) -> str:
-    """The id in a recording's papers: a claim that the verifier holds against their signatures."""
+    """The id of a recording: its directory's name in a vault; else what its papers say, which is held against their signatures."""
     for name in ("manifest.json", "begin.json"):
         if (path / name).is_file():
+            resolved = path.resolve()
+            if resolved.parent.name == "vault":
+                return resolved.name
             try:
-                value = jcs.parse((path / name).read_bytes(), name)
-            except (FormatError, OSError):
-                return path.resolve().name
+                value = jcs.parse(DirectorySource.read_path(path / name), name)
+            except (FormatError, UnavailableError):
+                return resolved.name
             recording = value.get("recording") if isinstance(value, dict) else None
-            return recording if isinstance(recording, str) and recording.replace("-", "").isalnum() else path.resolve().name
+            return recording if isinstance(recording, str) and recording.replace("-", "").isalnum() else resolved.name
     return ""
 
 
 def _sealed_file(path: Path, found: Inputs) -> None:
-    recording, number = _recording_in(path.parent), path.name.partition(".")[0]
-    if recording and number.isdigit() and path.name.endswith(".m4s.p7m"):
+    recording, number = _recording_in(path.parent), path.name[:6]
+    if recording and number.isascii() and number.isdigit() and path.name == fragment_name(int(number)):
         found.targets.append(Target(RecordingDirectory(path.parent.resolve(), recording), int(number)))
     else:
         found.sealed.append(path)

@@ -7,6 +7,7 @@ copy handed over on a stick must not make the verifier read something else.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,41 +38,60 @@ class DirectorySource:
 
     @staticmethod
     def list_directory(path: Path) -> Sequence[str]:
-        """Names in a directory, without links; empty when it is absent."""
+        """Names in a directory, links among them; empty when it is absent. UnavailableError when it is there and does not tell."""
         try:
-            with os.scandir(path) as entries:
-                return sorted(entry.name for entry in entries if not entry.is_symlink())
-        except OSError:
+            if path.is_symlink():
+                raise UnavailableError(f"{path} is a link, which is not followed", remedy="Give the directory itself.")
+            return sorted(os.listdir(path))
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise UnavailableError(f"cannot list {path}: {error.strerror}", remedy="Read it as a user who may.") from None
 
     @staticmethod
     def read_path(path: Path) -> bytes:
-        """The bytes of a plain file; UnavailableError for anything else."""
+        """The bytes of a plain file; UnavailableError for anything else (a link, a pipe, one that is too large)."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not hold us up
             with os.fdopen(descriptor, "rb") as file:
-                if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
+                    raise UnavailableError(f"{path} is no plain file")
+                if found.st_size > MAX_FILE_BYTES:
                     raise UnavailableError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
                 return file.read()
-        except OSError as error:
-            raise UnavailableError(f"cannot read {path}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+            raise UnavailableError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def find_sources(path: Path) -> list[DirectorySource]:
     """Every camera's evidence at ``path``. UsageError when there is none."""
     if not path.is_dir():
         raise UsageError(f"{str(path)!r} is not a directory", remedy="Give a card, a store, or one recording's directory.")
-    if (path / "vault").is_dir() or (path / "ledger").is_dir():
+    if is_device(path):
         return [DirectorySource(path)]
     if (path / "manifest.json").exists() or (path / "begin.json").exists():
         resolved = path.resolve()
         return [DirectorySource(resolved.parent.parent, resolved.name)]
-    found = [DirectorySource(one) for one in sorted(path.iterdir()) if (one / "vault").is_dir() or (one / "ledger").is_dir()]
+    found = [DirectorySource(one) for one in sorted(path.iterdir()) if is_device(one)]
     if not found:
         raise UsageError(
             f"{str(path)!r} holds no evidence (no vault/, no manifest.json)", remedy="Give a card, a store, or one recording's directory."
         )
     return found
+
+
+def is_device(path: Path) -> bool:
+    """Whether a directory is a camera's: a card, or its part of a store. UsageError for one that could be read in two ways."""
+    if not ((path / "vault").is_dir() or (path / "ledger").is_dir()):
+        return False
+    papers = [name for name in ("manifest.json", "begin.json") if os.path.lexists(path / name)]
+    if papers:
+        raise UsageError(
+            f"{str(path)!r} holds {papers[0]} of a recording beside a card's directories",
+            remedy="Give the card, or the recording's directory as it was.",
+        )
+    return True
 
 
 def is_in_dock_store(root: Path) -> bool:

@@ -44,7 +44,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from firmware.errors import FormatError
+from firmware.errors import FormatError, escaped
 from firmware.evidence import fields as f
 from firmware.evidence import jcs
 from firmware.timebase import Timestamp, Trust, format_utc
@@ -164,8 +164,7 @@ class Entry:
 
 def printable(text: object) -> str:
     """Text fit for a leaf: what is not printable escaped, at most 200 characters, never empty."""
-    shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text)[:_MAX_TEXT])
-    return shown[:_MAX_TEXT] or "-"
+    return escaped(str(text)[:_MAX_TEXT])[:_MAX_TEXT] or "-"
 
 
 def _read(value: Any) -> dict[str, Any]:

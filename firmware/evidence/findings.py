@@ -15,6 +15,7 @@ from typing import Any
 from firmware.custody.accounting import Accounting
 from firmware.custody.clock_bounds import Bounds
 from firmware.custody.entries import Entry
+from firmware.errors import escaped
 
 
 class Verdict(Enum):
@@ -58,6 +59,11 @@ class Finding:
     gop: int = -1
     remedy: str = ""
     count: int = 1
+
+    def __post_init__(self) -> None:
+        """Names and texts come from a card that may be hostile: what would move a cursor, or is no UTF-8, is shown escaped."""
+        for name in ("text", "recording", "file", "remedy"):
+            object.__setattr__(self, name, escaped(getattr(self, name)))
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``: empty fields left out."""

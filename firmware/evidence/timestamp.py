@@ -26,6 +26,7 @@ from firmware.evidence import pki, primitives
 from firmware.evidence.cms_asn1 import PARSE_ERRORS
 
 LAYER = "time stamp"
+MAX_ACCURACY_US = 86_400_000_000
 MAX_TOKEN_BYTES = 128 * 1024
 MAX_PATH = 5
 NONCE_BYTES = 16
@@ -187,12 +188,16 @@ def _check_algorithms(signed: Any, signer: Any) -> None:
 def _claim(parsed: _Parsed) -> TimeStamp:
     with _reading():
         info = parsed.info
-        moment: datetime = info["gen_time"].native
+        moment = info["gen_time"].native
+        if not isinstance(moment, datetime):  # the year 0, which no calendar here has
+            raise FormatError(LAYER, f"expected a time, got {moment!s}")
         given = info["accuracy"].native or {}
         accuracy_us = ((given.get("seconds") or 0) * 1000 + (given.get("millis") or 0)) * 1000 + (given.get("micros") or 0)
         names = [one.subject.rfc4514_string() for one in parsed.certificates if _is_signer(one, parsed.signer)]
         nonce, serial, policy = info["nonce"].native, info["serial_number"].native, info["policy"].dotted
         time_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    if not 0 <= accuracy_us <= MAX_ACCURACY_US:
+        raise FormatError(LAYER, f"expected an accuracy of 0 to {MAX_ACCURACY_US} us")
     return TimeStamp(time_ns, accuracy_us * 1000, names[0] if names else "unknown", serial, policy, nonce)
 
 

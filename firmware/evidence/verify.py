@@ -19,6 +19,7 @@ from cryptography import x509
 from firmware.custody.accounting import account
 from firmware.custody.clock_bounds import ReferenceClock, offset_words
 from firmware.custody.entries import Entry
+from firmware.errors import escaped
 from firmware.evidence import cms
 from firmware.evidence import fields as f
 from firmware.evidence.findings import Finding, RecordingReport, Report, Severity
@@ -93,7 +94,7 @@ def verify_device(
     reports = []
     for recording in recordings:
         check = RecordingCheck(source, recording, roots, key, view.of(recording) if view else None, progress, last_boot, fragment)
-        reports.append(RecordingReport(recording, *check.run()))
+        reports.append(RecordingReport(escaped(recording), *check.run()))
     report = Report(_device_of(ledger, reports), tuple(findings), tuple(reports))
     return report if ledger.state is None or view is None else _with_ledger(report, ledger)
 

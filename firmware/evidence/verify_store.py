@@ -72,8 +72,8 @@ def manifest_stamps(source: Source, recording: str, facts: dict[str, Any], roots
     try:
         signature = source.read(f"vault/{recording}/{name}")
         unsigned, imprint = cms_token.unsigned_of(signature), cms_token.imprint_of(signature)
-    except (FormatError, UnavailableError):
-        return []  # said by the check of the manifest itself
+    except (FormatError, UnavailableError) as error:  # the manifest's own check does not read what nobody signed
+        return [Finding(Severity.BAD, STAMP_LAYER, str(error), recording, name, code="stamp-bad")]
     found = [
         Finding(
             Severity.NOTE, STAMP_LAYER, f"an unsigned attribute {one} that nobody here knows", recording, name, code="unsigned-attribute"

@@ -79,8 +79,8 @@ class Model:
 def initial(policy: Policy, at: Timestamp, *, docked: bool = False, camera_on: bool = False, resume: bool = False) -> Model:
     """The machine at power-on or at the daemon's start.
 
-    ``docked``: in the dock since before ``at``, which the ledger is told; else a ``Docked`` event says so later. ``camera_on``: the daemon started the
-    camera before anything else, so that the pre-event buffer fills while it boots; the machine will not start it again.
+    ``docked``: in the dock since before ``at``, which the ledger is told; else a ``Docked`` event says so later. ``camera_on``: the
+    daemon started the camera before anything else, so that the pre-event buffer fills while it boots; the machine will not start it again.
     ``resume``: the run before died, or ended itself, in a recording whose end nobody asked for: it goes on (BWC-POL-06).
     """
     gap = None if docked else OpenGap(GapCause.BOOT, at)
