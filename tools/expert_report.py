@@ -161,16 +161,19 @@ def _receipt(report: RecordingReport, source: DirectorySource) -> Receipt | None
 
 def _stills(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> list[tuple[str, str]]:
     """A picture of each moment that is worth one, each out of its own fragment, whose hash was checked."""
-    from tools.stills import still_in  # here: it brings OpenCV, which a verdict does not need
+    import av  # here: both bring libraries that a verdict does not need
+
+    from tools.stills import still_in
 
     made = []
     for label, seconds in still_moments(manifest)[:MAX_STILLS]:
         record, offset = _fragment_at(manifest, seconds)
         try:
             segment = _opened(source, manifest, -1, key) + _opened(source, manifest, record.seq, key)
-        except OathcamError:
-            continue  # the findings say what is wrong with it
-        made.append((f"{label}, fragment {record.seq}, {record.utc[:19].replace('T', ' ')} UTC", still_in(segment, offset)))
+            still = still_in(segment, offset)
+        except (OathcamError, av.FFmpegError):
+            continue  # the findings say what is wrong with it; pictures that no decoder takes are the camera's own
+        made.append((f"{label}, fragment {record.seq}, {record.utc[:19].replace('T', ' ')} UTC", still))
     return made
 
 

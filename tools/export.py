@@ -17,11 +17,12 @@ from typing import Annotated
 
 import typer
 from cryptography import x509
+from rich.markup import escape
 
 import firmware
 from firmware.custody.clock_bounds import Bounds
 from firmware.custody.exports import MAX_WORDS, ExportEntry
-from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError, UsageError
+from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError, UsageError, escaped
 from firmware.evidence import pki
 from firmware.evidence.findings import Severity
 from firmware.evidence.manifest import Manifest
@@ -94,7 +95,7 @@ def _refuse_unless_authentic(source: DirectorySource, manifest: Manifest, record
         task = bars.add_task("verifying", total=None, note="")
 
         def show(name: str, done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total, note=name)
+            bars.update(task, completed=done, total=total, note=escape(escaped(name)))
 
         device = verify_device(source, terms.roots, terms.key, show, Witnesses(docks=terms.docks), recording)
         report = with_store(device, source, terms.roots)
@@ -163,6 +164,8 @@ def open_evidence(
     terms = Terms(opener, load_roots(trust), _fit("--who", who or _user()), _fit("--reason", reason), unverified, publisher, docks)
     target.mkdir(parents=True, exist_ok=True)
     found = [(source, recording) for source in find_sources(path) for recording in source.names("vault")]
+    if not found:
+        raise UsageError(f"{str(path)!r} holds no recording", remedy="Give a card or a store that holds recordings.")
     for _, recording in found:
         file = target_of(target, recording, unverified=False)
         if file.exists():

@@ -72,6 +72,8 @@ class Inputs:
     targets: list[Target] = field(default_factory=list)
     films: list[Film] = field(default_factory=list)
     papers: list[Papers] = field(default_factory=list)
+    given_papers: list[Papers] = field(default_factory=list)
+    """Those of ``papers`` that were given by name."""
     checkpoints: dict[str, bytes] = field(default_factory=dict)
     sealed: list[Path] = field(default_factory=list)
     """Sealed objects without the papers that name them."""
@@ -83,7 +85,9 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     loose: dict[Path, list[Path]] = {}
     for path in paths:
         if path.is_dir():
-            found.targets += [Target(source) for source in directory_sources(path)]
+            known = {(one.source.root.resolve(), one.source.only) for one in found.targets}
+            sources = directory_sources(path)
+            found.targets += [Target(source) for source in sources if (source.root.resolve(), source.only) not in known]
         elif not path.is_file():
             raise UsageError(f"{str(path)!r} is not there", remedy=_GIVE)
         elif path.name.endswith(".p7m"):
@@ -91,7 +95,8 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
         elif path.suffix == ".m4s":
             loose.setdefault(path.parent, []).append(path)
         elif path.name.endswith("manifest.json"):
-            found.papers.append(_papers(path))
+            found.given_papers.append(_papers(path))
+            found.papers.append(found.given_papers[-1])
         else:
             _other_file(path, found)
     for directory, fragments in loose.items():

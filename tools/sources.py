@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from firmware.errors import UnavailableError, UsageError
+from firmware.errors import UnavailableError, UsageError, escaped
 from firmware.evidence.verify import OpeningKey
 
 MAX_FILE_BYTES = 1 << 30
@@ -85,11 +85,12 @@ def is_device(path: Path) -> bool:
     """Whether a directory is a camera's: a card, or its part of a store. UsageError for one that could be read in two ways."""
     if not ((path / "vault").is_dir() or (path / "ledger").is_dir()):
         return False
-    papers = [name for name in ("manifest.json", "begin.json") if os.path.lexists(path / name)]
-    if papers:
+    strange = [name for name in sorted(os.listdir(path)) if name.endswith((".p7m", ".p7s", "manifest.json", "begin.json"))]
+    strange += [one.name for one in sorted(path.iterdir()) if any((one / inner).is_dir() for inner in ("vault", "ledger"))]
+    if strange:
         raise UsageError(
-            f"{str(path)!r} holds {papers[0]} of a recording beside a card's directories",
-            remedy="Give the card, or the recording's directory as it was.",
+            f"{str(path)!r} can be read in two ways: {escaped(strange[0])} stands beside a camera's directories",
+            remedy="Give the camera's directory, or the recording's, as it was.",
         )
     return True
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from firmware.custody.accounting import Accounting
@@ -77,7 +78,7 @@ def _advice(finding: Finding) -> str:
 
 def print_report(report: Report) -> None:
     """One table per camera: a row per recording and layer, then the account of its time, then everything that is not simply good."""
-    table = Table(title=f"camera {report.device or '(unknown)'}", title_justify="left")
+    table = Table(title=escape(f"camera {report.device or '(unknown)'}"), title_justify="left")
     for column in ("recording", "layer", "checks", "result"):
         table.add_column(column, justify="right" if column == "checks" else "left")
     for layer in layers_of(report.findings):
@@ -85,8 +86,10 @@ def print_report(report: Report) -> None:
     for recording in report.recordings:
         table.add_section()
         for layer in layers_of(recording.findings):
-            table.add_row(recording.recording, layer.layer, str(layer.checks), _MARKS[layer.severity])
-        table.add_row(recording.recording, "[bold]verdict[/]", "", f"[bold {_COLOURS[recording.verdict]}]{recording.verdict.value}[/]")
+            table.add_row(escape(recording.recording), layer.layer, str(layer.checks), _MARKS[layer.severity])
+        table.add_row(
+            escape(recording.recording), "[bold]verdict[/]", "", f"[bold {_COLOURS[recording.verdict]}]{recording.verdict.value}[/]"
+        )
     output.print(table)
     if report.accounting is not None:
         print_accounting(report.accounting)

@@ -10,18 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
+from rich.markup import escape
 
-from firmware.errors import FormatError, IntegrityError, UnavailableError, UsageError
+from firmware.errors import FormatError, IntegrityError, UnavailableError, UsageError, escaped
 from firmware.evidence import cms
-from firmware.evidence.findings import Notebook, RecordingReport, Report, Severity, Verdict
-from firmware.evidence.verify import OpeningKey, compare_copies, verify_device
-from firmware.evidence.verify_film import verify_film
+from firmware.evidence.copies import Copy, compare_copies
+from firmware.evidence.findings import Finding, Notebook, RecordingReport, Report, Severity, Verdict
+from firmware.evidence.manifest import Manifest
+from firmware.evidence.verify import OpeningKey, verify_device
+from firmware.evidence.verify_film import Papers, verify_film
 from firmware.evidence.verify_ledger import Witnesses
 from firmware.evidence.verify_store import with_store
 from tools.console import progress
 from tools.inputs import Film, Inputs, Target
 from tools.sources import DirectorySource, load_roots
 
+_ALONE = "it was given, and nothing else that was given belongs to it: it says nothing here"
 _WITNESS = "Give --witness NAME=KEY, KEY as 64 hex digits or a file that holds them."
 
 
@@ -64,17 +68,55 @@ def verify_inputs(
     with progress() as bars:
         for target in inputs.targets:
             source = target.source
-            task = bars.add_task(f"verifying {source.root.name}", total=None, note="")
+            task = bars.add_task(escape(escaped(f"verifying {source.root.name}")), total=None, note="")
 
             def show(recording: str, done: int, total: int, task: object = task) -> None:
-                bars.update(task, completed=done, total=total, note=recording)  # type: ignore[arg-type]
+                bars.update(task, completed=done, total=total, note=escape(escaped(recording)))  # type: ignore[arg-type]
 
-            report = verify_device(source, roots, key, show, witnesses, source.only, target.fragment)
-            checked.append(Checked(str(source.root), with_store(report, source, roots, stamp_roots), target))
-    compared = compare_copies([(one.place, one.report) for one in checked])
+            try:
+                report = verify_device(source, roots, key, show, witnesses, source.only, target.fragment)
+                report = with_store(report, source, roots, stamp_roots)
+            except UnavailableError as error:  # a directory that does not tell what it holds
+                report = Report("", (Finding(Severity.MISSING, "manifest", str(error), code="file-missing", remedy=error.remedy),), ())
+            checked.append(Checked(str(source.root), report, target))
+    compared = compare_copies([Copy(str(Path(one.place).resolve()), one.report, _is_whole(one)) for one in checked])
     checked = [replace(one, report=report) for one, report in zip(checked, compared, strict=True)]
     checked += [Checked(film.name, _film(film, inputs, roots)) for film in inputs.films]
-    return checked + [Checked(path.name, _sealed(path, key)) for path in inputs.sealed]
+    checked += [Checked(path.name, _sealed(path, key)) for path in inputs.sealed]
+    return checked + _unused(inputs, docks, checked)
+
+
+def _is_whole(checked: Checked) -> bool:
+    target = checked.target
+    return target is not None and not target.source.only and target.fragment is None
+
+
+def _unused(inputs: Inputs, docks: Mapping[str, bytes], checked: Sequence[Checked]) -> list[Checked]:
+    """What was given and nothing looked at: to leave it out in silence would look as if it had been checked."""
+    reports = [one.report for one in checked]
+    origins = {f"oathcam/{report.device}".encode() for report in reports if report.entries or report.findings}
+    facts = [recording.facts for report in reports for recording in report.recordings]
+    loose = [name for name, data in inputs.checkpoints.items() if data.partition(b"\n")[0] not in origins]
+    loose += [paper.place for paper in inputs.given_papers if not any(one and _says(paper, one) for one in facts)]
+    told = [Checked(name, _nobody(name, Severity.MISSING, "unused", _ALONE, "Give what it belongs to, or leave it out.")) for name in loose]
+    heard = " ".join(finding.text for report in reports for finding in report.all_findings)
+    absent = [name for name in docks if f"witness {name!r}" not in heard]
+    text = "its key was given, and no checkpoint that was given carries its cosignature"
+    remedy = "Give the dock's store, or a checkpoint of it."
+    return told + [Checked(name, _nobody(f"witness {name}", Severity.UNCHECKED, "cosignature-unchecked", text, remedy)) for name in absent]
+
+
+def _says(paper: Papers, facts: Mapping[str, object]) -> bool:
+    try:
+        return Manifest.from_bytes(paper.manifest).as_dict() == facts
+    except FormatError:
+        return False
+
+
+def _nobody(name: str, severity: Severity, code: str, text: str, remedy: str) -> Report:
+    """A report that says one thing of something given. It has nothing good in it: by itself it says nothing of any evidence."""
+    layer = "manifest" if severity is Severity.MISSING else "ledger"
+    return Report("", (Finding(severity, layer, text, file=name, code=code, remedy=remedy),), ())
 
 
 def _film(film: Film, inputs: Inputs, roots: Sequence[x509.Certificate]) -> Report:
@@ -91,7 +133,7 @@ def _sealed(path: Path, key: OpeningKey | None) -> Report:
     """A sealed object alone: who can open it, and, with a key, that it is whole. Who sealed it only a manifest tells."""
     book = Notebook(path.name)
     try:
-        data = path.read_bytes()
+        data = DirectorySource.read_path(path)
         ids = cms.recipient_key_ids(data)
         book.add(Severity.NOTE, "seal", "not-opened", "sealed to the keys " + ", ".join(one[:16] for one in ids), file=path.name)
         if key is not None:

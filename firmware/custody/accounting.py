@@ -24,6 +24,7 @@ from firmware.timebase import format_utc
 SEAM_US = 50_000
 """Between two leaves that belong together lies a moment in which the camera works; less than this is not told."""
 _READY_ENDS = frozenset({"begin", "sleep", "dock", "shutdown", "ready"})
+_LAST_US = 253_402_300_799 * 1_000_000
 _RANK = {"recording": 3, "gap": 2, "docked": 1, "ready": 0}
 
 
@@ -234,9 +235,14 @@ def _tile(claims: list[Interval], start: int, end: int, offset_us: int) -> Itera
             continue
         if current is not None:
             yield current
-        current = Interval(kind, left, right, cause, format_utc((left + offset_us) * 1000))
+        current = Interval(kind, left, right, cause, _utc(left + offset_us))
     if current is not None:
         yield current
+
+
+def _utc(wall_us: int) -> str:
+    """RFC 3339; a clock that says what no calendar has gives the nearest that one has."""
+    return format_utc(min(max(wall_us, 0), _LAST_US) * 1000)
 
 
 def _sums(items: Iterable[tuple[str, int]]) -> dict[str, int]:

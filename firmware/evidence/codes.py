@@ -29,11 +29,13 @@ CODES: Mapping[str, str] = {
     "no-witness": "nothing newer or independent was given to show that the ledger is the latest",
     "witness-agrees": "a checkpoint or a receipt fits",
     "copy-agrees": "another copy of the same ledger fits",
+    "copy-older": "a copy that says it is a dock's ends earlier than another",
     "witness-bad": "a checkpoint or receipt that should witness the ledger is not signed as it should be",
     "cosignature-unchecked": "a dock cosigned; its key was not given",
     "cosignature-bad": "the dock's cosignature does not fit the key that was given",
     "ledger-rolled-back": "a signed witness knows a longer ledger than this one",
     "ledger-forked": "a signed witness knows another history at the same length",
+    "recording-elsewhere": "a recording was released to a store that was not given",
     "recording-vanished": "a witness knows a recording that is neither in this ledger nor among these files",
     # boots and time
     "boot-counter-backwards": "a boot leaf's counter is not above that of the boot before it",
@@ -49,7 +51,7 @@ CODES: Mapping[str, str] = {
     "tail-set-aside": "an unsigned ledger tail that a boot set aside",
     "unattested": "a file that was never promised, set aside by a boot",
     # a recording as a whole
-    "recording-removed": "the ledger tells of a recording whose files are gone, without a release",
+    "recording-removed": "the ledger tells of a recording whose files are gone: without a release, or from the store that signed for it",
     "recording-open": "a recording that was begun and not closed",
     "recording-without-leaf": "a recording of which the ledger does not tell",
     "file-missing": "a file that signed papers name is not there",
@@ -84,6 +86,8 @@ CODES: Mapping[str, str] = {
     "pre-event-short": "the part from before the press is shorter than configured",
     "pictures-lost": "pictures that were seen and not kept, with the signed cause",
     "receipt-bad": "a store's receipt does not fit",
+    "receipt-missing": "a leaf names a receipt that is not there",
+    "unused": "given, and nothing else that was given belongs to it",
     # what a store added
     "exported": "a line of the store's export log: who took the recording out in clear, when, as what bytes",
     "exports-bad": "the store's export log does not parse, or a line does not continue the one before it",

@@ -147,6 +147,17 @@ def key_words(protection: str) -> str:
     return _KEY_WORDS[protection]
 
 
+class Keeper(Enum):
+    """Who keeps a copy of a ledger."""
+
+    UNKNOWN = "unknown"
+    """The camera itself, or anybody."""
+    SAYS_DOCK = "says that it is a dock's"
+    """A cosignature stands beside it that was not checked: anybody can write one."""
+    DOCK = "a dock"
+    """A cosignature beside it that was checked with the dock's key."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingReport:
     """Everything said of one recording. ``facts`` are JSON-ready values read from signed objects only; ``offset`` is by how much others'
@@ -170,8 +181,8 @@ class RecordingReport:
 @dataclass(frozen=True, slots=True)
 class Report:
     """One device's evidence: the ledger's findings and each recording's. ``entries`` are the leaves that the camera signed, ``hashes``
-    their leaf hashes, ``root`` the hash over them in hex, ``accounting`` what became of its time; ``is_docks`` says that a dock keeps
-    this copy."""
+    their leaf hashes, ``root`` the hash over them in hex, ``accounting`` what became of its time; ``keeper`` says who
+    keeps this copy, ``stores`` who signed the receipts beside it."""
 
     device: str
     findings: tuple[Finding, ...]
@@ -180,7 +191,8 @@ class Report:
     root: str = ""
     accounting: Accounting | None = None
     hashes: tuple[bytes, ...] = ()
-    is_docks: bool = False
+    keeper: Keeper = Keeper.UNKNOWN
+    stores: frozenset[str] = frozenset()
 
     @property
     def all_findings(self) -> tuple[Finding, ...]:

@@ -26,6 +26,7 @@ from firmware.evidence import pki, primitives
 from firmware.evidence.cms_asn1 import PARSE_ERRORS
 
 LAYER = "time stamp"
+_LAST_NS = 253_402_300_799 * 1_000_000_000
 MAX_ACCURACY_US = 86_400_000_000
 MAX_TOKEN_BYTES = 128 * 1024
 MAX_PATH = 5
@@ -196,6 +197,8 @@ def _claim(parsed: _Parsed) -> TimeStamp:
         names = [one.subject.rfc4514_string() for one in parsed.certificates if _is_signer(one, parsed.signer)]
         nonce, serial, policy = info["nonce"].native, info["serial_number"].native, info["policy"].dotted
         time_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    if not 0 <= time_ns < _LAST_NS:
+        raise FormatError(LAYER, "expected a time from 1970 to 9999")
     if not 0 <= accuracy_us <= MAX_ACCURACY_US:
         raise FormatError(LAYER, f"expected an accuracy of 0 to {MAX_ACCURACY_US} us")
     return TimeStamp(time_ns, accuracy_us * 1000, names[0] if names else "unknown", serial, policy, nonce)

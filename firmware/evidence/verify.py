@@ -19,13 +19,12 @@ from cryptography import x509
 from firmware.custody.accounting import account
 from firmware.custody.clock_bounds import ReferenceClock, offset_words
 from firmware.custody.entries import Entry
-from firmware.errors import escaped
+from firmware.errors import UnavailableError, escaped
 from firmware.evidence import cms
 from firmware.evidence import fields as f
 from firmware.evidence.findings import Finding, RecordingReport, Report, Severity
-from firmware.evidence.verify_ledger import LOG, CheckedLedger, Witnesses, check_ledger, told_clock, told_facts, told_time
+from firmware.evidence.verify_ledger import CheckedLedger, Witnesses, check_ledger, told_clock, told_facts, told_time
 from firmware.evidence.verify_recording import RecordingCheck
-from firmware.evidence.witness import first_difference
 
 _NOBODY = Witnesses()
 
@@ -34,7 +33,7 @@ class Source(Protocol):
     """Where the evidence lies: a camera's card, or a store's directory of one camera. Names are '/'-separated."""
 
     def names(self, directory: str) -> Sequence[str]:
-        """Entry names of one directory, sorted; empty when it is absent."""
+        """Entry names of one directory, sorted; empty when it is absent. ``UnavailableError`` when it does not tell."""
 
     def read(self, name: str) -> bytes:
         """The file's bytes; ``UnavailableError`` when it is absent or unreadable."""
@@ -86,16 +85,24 @@ def verify_device(
     Never raises for what it finds; findings say it.
     """
     findings: list[Finding] = []
-    ledger = check_ledger(source, roots, witnesses, findings)
+    try:
+        ledger = check_ledger(source, roots, witnesses, findings)
+    except UnavailableError as error:  # its directory does not tell what it holds
+        findings.append(_unreadable(error))
+        ledger = CheckedLedger("", None)
     view = LedgerView(ledger.state.entries) if ledger.state else None
     expected = view.expected() if view is not None else ()
-    recordings = [only] if only else sorted(set(source.names("vault")) | set(expected))
+    recordings = [only] if only else sorted(set(_names(source, "vault", findings)) | set(expected))
     last_boot = view.entries[-1].boot if view is not None else 0
     reports = []
     for recording in recordings:
-        check = RecordingCheck(source, recording, roots, key, view.of(recording) if view else None, progress, last_boot, fragment)
-        reports.append(RecordingReport(escaped(recording), *check.run()))
-    report = Report(_device_of(ledger, reports), tuple(findings), tuple(reports))
+        try:
+            check = RecordingCheck(source, recording, roots, key, view.of(recording) if view else None, progress, last_boot, fragment)
+            found = check.run(ledger.serial)
+        except UnavailableError as error:  # its directory does not tell what it holds
+            found = ((_unreadable(error, recording),), {})
+        reports.append(RecordingReport(escaped(recording), *found))
+    report = Report(ledger.serial or _device_of(reports), tuple(findings), tuple(reports))
     return report if ledger.state is None or view is None else _with_ledger(report, ledger)
 
 
@@ -111,7 +118,7 @@ def _with_ledger(report: Report, ledger: CheckedLedger) -> Report:
     findings = (*report.findings, *told_facts(entries), *told_time(accounting))
     state, root = ledger.state, ledger.state.checkpoint.root.hex()
     told = replace(report, findings=findings, accounting=accounting)
-    return replace(told, entries=entries, root=root, hashes=state.hashes, is_docks=ledger.is_docks)
+    return replace(told, entries=entries, root=root, hashes=state.hashes, keeper=ledger.keeper, stores=ledger.stores)
 
 
 def _with_offset(report: RecordingReport, clock: ReferenceClock) -> RecordingReport:
@@ -128,54 +135,19 @@ def _with_offset(report: RecordingReport, clock: ReferenceClock) -> RecordingRep
     return replace(report, findings=(*report.findings, note), offset=offset)
 
 
-def compare_copies(reports: Sequence[tuple[str, Report]]) -> list[Report]:
-    """Reports over several copies of the same cameras' ledgers (a card and its dock's store), each told what the others know.
-
-    ``reports``: (where it lies, report). Copies of one camera must be one history: the longer continues the shorter. A dock's copy
-    may end earlier than the camera's own; the camera's own has no reason to end earlier than a dock's.
-    """
-    found = []
-    for place, report in reports:
-        more: list[Finding] = []
-        for other_place, other in reports:
-            if other is not report and other.device == report.device and other.hashes and report.hashes:
-                more += _against_copy(report, other, other_place if other_place != place else "the other copy")
-        found.append(replace(report, findings=(*report.findings, *more)) if more else report)
-    return [_without_doubt(report) for report in found]
+def _names(source: Source, directory: str, findings: list[Finding]) -> Sequence[str]:
+    try:
+        return source.names(directory)
+    except UnavailableError as error:
+        findings.append(_unreadable(error))
+        return ()
 
 
-def _against_copy(report: Report, other: Report, place: str) -> list[Finding]:
-    parts = first_difference(report.hashes, other.hashes)
-    if parts is not None:
-        text = f"from leaf {parts} on it tells another history than the ledger in {place}: it was forked"
-        return [Finding(Severity.BAD, "ledger", text, file=LOG, code="ledger-forked")]
-    if len(report.hashes) >= len(other.hashes):
-        return [Finding(Severity.GOOD, "ledger", f"it is or continues the ledger in {place}", file=LOG, code="copy-agrees")]
-    if report.is_docks:
-        text = f"the ledger in {place} goes on after leaf {len(report.hashes) - 1}, which this dock saw last"
-        return [Finding(Severity.GOOD, "ledger", text, file=LOG, code="copy-agrees")]
-    text = f"the ledger in {place} goes on for {len(other.hashes) - len(report.hashes)} leaves: this one was rolled back, or is older"
-    findings = [Finding(Severity.BAD, "ledger", text, file=LOG, code="ledger-rolled-back")]
-    here = {one.recording for one in report.recordings}
-    for entry in other.entries[len(report.hashes) :]:
-        recording = entry.fields.get("recording", "")
-        if entry.kind == "begin" and recording not in here:
-            text = f"{recording} began at leaf {entry.n} of the ledger in {place}, and neither its files nor its leaves are here"
-            findings.append(Finding(Severity.BAD, "ledger", text, recording, utc=entry.time.utc, code="recording-vanished"))
-    return findings
+def _unreadable(error: UnavailableError, recording: str = "") -> Finding:
+    return Finding(Severity.MISSING, "manifest", str(error), recording, code="file-missing", remedy=error.remedy)
 
 
-def _without_doubt(report: Report) -> Report:
-    """Drop "nobody was asked" when somebody was."""
-    asked = any(one.code in ("copy-agrees", "ledger-forked", "ledger-rolled-back") for one in report.findings)
-    if not asked:
-        return report
-    return replace(report, findings=tuple(one for one in report.findings if one.code != "no-witness"))
-
-
-def _device_of(ledger: CheckedLedger, reports: Sequence[RecordingReport]) -> str:
-    for report in reports:
-        serial = report.facts.get("device", {}).get("serial")
-        if serial:
-            return str(serial)
-    return ledger.serial
+def _device_of(reports: Sequence[RecordingReport]) -> str:
+    """The serial in the first manifest that was accepted."""
+    serials = [str(report.facts["device"]["serial"]) for report in reports if report.facts]
+    return serials[0] if serials else ""

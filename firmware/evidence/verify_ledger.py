@@ -19,7 +19,8 @@ from firmware.custody.diagnosis import diagnose
 from firmware.custody.entries import Entry
 from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError
 from firmware.evidence import pki
-from firmware.evidence.findings import Finding, Severity
+from firmware.evidence.findings import Finding, Keeper, Severity
+from firmware.evidence.primitives import sha256
 from firmware.evidence.witness import (
     LedgerKey,
     Sight,
@@ -52,12 +53,13 @@ class Witnesses:
 @dataclass(frozen=True, slots=True)
 class CheckedLedger:
     """What the ledger proves. ``state`` is ``None`` when it proves nothing; ``serial`` is empty when no certificate names one.
-    ``is_docks``: a dock cosigned the checkpoint beside it, so it is a dock's copy, behind which the camera's own may go on.
+    ``keeper``: a dock, behind whose copy the camera's own may go on, or who knows. ``stores``: who signed the receipts beside it.
     ``references``: what the clocks of docks and stores that agree with it say."""
 
     serial: str
     state: LogState | None
-    is_docks: bool = False
+    keeper: Keeper = Keeper.UNKNOWN
+    stores: frozenset[str] = frozenset()
     references: tuple[Reference, ...] = ()
 
 
@@ -74,11 +76,42 @@ def check_ledger(source: Source, roots: Sequence[x509.Certificate], witnesses: W
     sights = list(_sights(source, roots, serial, key, witnesses, findings))
     found, agreed = compare(state.hashes, sights)
     findings += found
-    if not any(sight.outside for sight in sights):
-        findings.append(no_witness(len(state.entries)))
+    seen = max((sight.size for sight in agreed if sight.outside and sight.keeper is Keeper.DOCK), default=0)
+    if seen < len(state.entries):
+        findings.append(no_witness(len(state.entries), seen))
     findings += check_boots(state.entries)
-    is_docks = any(sight.cosigned and not sight.outside for sight in sights)
-    return CheckedLedger(serial, state, is_docks, tuple(sight.reference for sight in agreed if sight.reference is not None))
+    beside = [sight for sight in sights if not sight.outside]
+    keeper = max((sight.keeper for sight in beside), key=list(Keeper).index, default=Keeper.UNKNOWN)
+    stores = frozenset(sight.store for sight in beside if sight.store)
+    findings += _told_receipts(source, state.entries, keeper, stores)
+    return CheckedLedger(serial, state, keeper, stores, tuple(sight.reference for sight in agreed if sight.reference is not None))
+
+
+def _told_receipts(source: Source, entries: Sequence[Entry], keeper: Keeper, stores: frozenset[str]) -> list[Finding]:
+    """Every receipt that a leaf names lies there as it was. A dock keeps those of its own store alone."""
+    findings, here = [], receipts_in(source.names(RECEIPTS))
+    for entry in entries:
+        if entry.kind != "receipt":
+            continue
+        name, recording, store = f"{entry.fields['recording']}.json", entry.fields["recording"], entry.fields["store"]
+        if name not in here:
+            mine = keeper is Keeper.UNKNOWN or store in stores
+            text = f"leaf {entry.n} names the receipt of store {store!r} for it, which is not there"
+            severity, remedy = (Severity.BAD, "") if mine else (Severity.UNCHECKED, "Give that store's copy, too.")
+            findings.append(
+                Finding(
+                    severity, "receipt", text, recording, f"{RECEIPTS}/{name}", utc=entry.time.utc, code="receipt-missing", remedy=remedy
+                )
+            )
+            continue
+        try:
+            differs = sha256(source.read(f"{RECEIPTS}/{name}")).hex() != entry.fields["receipt_sha256"]
+        except UnavailableError:
+            continue  # said where its signature is checked
+        if differs:
+            text = f"it is not the receipt that leaf {entry.n} names"
+            findings.append(Finding(Severity.BAD, "receipt", text, recording, f"{RECEIPTS}/{name}", code="receipt-bad"))
+    return findings
 
 
 def _device(source: Source, roots: Sequence[x509.Certificate], findings: list[Finding]) -> x509.Certificate | None:

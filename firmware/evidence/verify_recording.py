@@ -13,7 +13,7 @@ from cryptography import x509
 from firmware.custody.entries import Entry
 from firmware.custody.receipt import Receipt, check_receipt
 from firmware.errors import FormatError, IntegrityError, RefusedError, UnavailableError
-from firmware.evidence import cms, pki
+from firmware.evidence import cms, cms_token, pki
 from firmware.evidence.continuity import unexplained
 from firmware.evidence.findings import Finding, Notebook, Severity, key_words
 from firmware.evidence.manifest import Begin, FragmentRecord, Manifest, SealedObject, fragment_name
@@ -54,18 +54,22 @@ class RecordingCheck:
         self._signers: set[str] = set()
         self._objects = ObjectCheck(source, recording, self._files, roots, key, progress, self._book)
 
-    def run(self) -> tuple[tuple[Finding, ...], dict[str, Any]]:
+    def run(self, ledger_of: str = "") -> tuple[tuple[Finding, ...], dict[str, Any]]:
+        """``ledger_of``: the serial of the camera whose ledger the leaves are from."""
         if not self._files and self._told("begin"):
             text = "the ledger tells of it, no leaf releases it, and none of its files is there"
             self._book.add(Severity.BAD, "ledger", "recording-removed", text, utc=self._told("begin")[0].time.utc)
             return self._book.findings(), {}
         if self._is_open():
-            self._run_open()
+            self._run_open(ledger_of)
             return self._book.findings(), {}
         manifest = self._signed_manifest()
         if manifest is None:
             return self._book.findings(), {}
         self._begin(manifest)
+        if self._leaves is not None and ledger_of != manifest.device.serial:
+            text = f"the ledger is that of camera {ledger_of!r}, and the recording is of camera {manifest.device.serial!r}"
+            self._book.add(Severity.BAD, "ledger", "ledger-foreign", text, file=_MANIFEST)
         if self._leaves is not None:
             self._against_leaves(manifest, self._leaves)
         if self._fragment is None:
@@ -85,7 +89,7 @@ class RecordingCheck:
     def _is_open(self) -> bool:
         return _MANIFEST not in self._files and bool(self._told("begin")) and not self._told("end")
 
-    def _run_open(self) -> None:
+    def _run_open(self, ledger_of: str) -> None:
         """Its leaves stand in for the manifest: what was promised is checked, what the end would have said is missing."""
         begin = self._told("begin")[0]
         if self._last_boot > begin.boot:
@@ -97,7 +101,14 @@ class RecordingCheck:
         data = self._signed(_BEGIN, "begin")
         if data is not None and sha256(data).hex() != begin.fields["begin_sha256"]:
             self._book.add(Severity.BAD, "begin", "paper-differs", "begin.json is not the one that its leaf names", file=_BEGIN)
+        if self._signers - {ledger_of}:
+            text = f"the ledger is that of camera {ledger_of!r}, and {', '.join(sorted(self._signers))} signed begin.json"
+            self._book.add(Severity.BAD, "ledger", "ledger-foreign", text, file=_BEGIN)
         fragments = tuple(record_of(entry) for entry in self._told("fragment"))
+        named = {_BEGIN, f"{_BEGIN}.p7s", INIT, ASSIGNMENT, *(fragment_name(one.seq) for one in fragments)}
+        for name in sorted(self._files - named):
+            text = "a file that no leaf names: the next boot sets it aside"
+            self._book.add(Severity.UNCHECKED, "manifest", "file-without-leaf", text, file=name)
         inits = [SealedObject(*(entry.fields[name] for name in _SEALED)) for entry in self._told("init")]
         serial = min(self._signers, default="")
         self._objects.run(Plan(serial, inits[0] if inits else None, fragments, {}, {one.seq for one in fragments}, is_open=True))
@@ -140,10 +151,23 @@ class RecordingCheck:
             self._book.add(Severity.BAD, layer, "signature-bad", str(error), file=name)
             return None
         self._signers.add(pki.common_name(signer.certificate))
+        if name != _MANIFEST:  # the manifest's are looked at with the time stamps
+            self._unsigned(signature, layer, f"{name}.p7s")
         self._book.good(layer, f"signed by camera {pki.common_name(signer.certificate)!r}", file=name)
         if signer.clock_was_behind:
             self._book.add(Severity.NOTE, layer, "clock-unset", "the camera's clock had never been set when it signed", file=name)
         return data
+
+    def _unsigned(self, signature: bytes, layer: str, file: str) -> None:
+        """Anybody can put attributes beside a signature; only a manifest's have a use here."""
+        try:
+            found = cms_token.unsigned_of(signature)
+            count = len(found.tokens) + len(found.others)
+        except FormatError:
+            count = 1
+        if count:
+            text = f"{count} unsigned attribute(s) beside the signature: nobody's word"
+            self._book.add(Severity.NOTE, layer, "unsigned-attribute", text, file=file)
 
     def _begin(self, manifest: Manifest) -> None:
         data = self._signed(_BEGIN, "begin")
@@ -251,6 +275,7 @@ class RecordingCheck:
             receipt = Receipt.from_bytes(data)
             files = {one: self._objects.hash_and_size(one) for one in self._files}
             check_receipt(receipt, signature, self._roots, manifest.to_bytes(), files)
+            self._unsigned(signature, "receipt", f"{name}.p7s")
         except (FormatError, IntegrityError, RefusedError, UnavailableError) as error:
             self._book.add(Severity.BAD, "receipt", "receipt-bad", str(error), file=name)
             return

@@ -19,13 +19,11 @@ from firmware.custody.merkle import CompactTree
 from firmware.custody.receipt import Receipt
 from firmware.errors import FormatError, IntegrityError, UnavailableError
 from firmware.evidence import cms, pki
-from firmware.evidence.findings import Finding, Severity
+from firmware.evidence.findings import Finding, Keeper, Severity
 from firmware.evidence.primitives import sha256
 from firmware.timebase import parse_utc
 
 LAYER = "ledger"
-COSIGNATURE_BYTES = 8 + 64
-"""A witness's line holds a time and an Ed25519 signature."""
 _ROLLED_BACK = "Ask for the camera's card and for the dock's store, and give both."
 _NO_KEY = "Give the dock's witness key with --witness NAME=HEX."
 
@@ -35,7 +33,8 @@ class Sight:
     """One signed statement that the ledger had ``size`` leaves under ``root``. ``who`` says it in words, ``file`` where it stands.
 
     ``outside``: it did not lie beside the ledger, where whoever puts back an older ledger puts back its papers too. ``reference``: when
-    that was, by the clock of a dock or a store whose signature was checked.
+    that was, by the clock of a dock or a store whose signature was checked. ``keeper``: whether a dock cosigned it. ``store``: who signed
+    it, when it is a receipt.
     """
 
     who: str
@@ -43,7 +42,8 @@ class Sight:
     root: bytes
     file: str = ""
     outside: bool = False
-    cosigned: bool = False
+    keeper: Keeper = Keeper.UNKNOWN
+    store: str = ""
     reference: Reference | None = None
 
 
@@ -66,11 +66,12 @@ def sight_from_checkpoint(
     except (FormatError, IntegrityError) as error:
         findings.append(Finding(Severity.BAD, LAYER, str(error), file=file, code="witness-bad"))
         return None
-    others = [line for line in note.signatures if line.name != ledger.origin and len(line.signature) == COSIGNATURE_BYTES]
+    others = [line for line in note.signatures if line.name != ledger.origin]
     who, seconds = _seen_by(note, others, file, docks, findings)
     # A cosignature's time is in whole seconds, cut: it was made before the next one.
     reference = None if seconds is None else Reference(checkpoint.size, (seconds + 1) * 1_000_000, who="the dock")
-    return Sight(who, checkpoint.size, checkpoint.root, file, outside, bool(others), reference)
+    keeper = Keeper.DOCK if seconds is not None else Keeper.SAYS_DOCK if others else Keeper.UNKNOWN
+    return Sight(who, checkpoint.size, checkpoint.root, file, outside, keeper, reference=reference)
 
 
 def _seen_by(
@@ -102,7 +103,7 @@ def sight_from_receipt(data: bytes, signature: bytes, file: str, device: str, ro
     who = f"the receipt of store {receipt.store!r}"
     received_us = parse_utc(receipt.received_utc) // 1000
     reference = Reference(receipt.ledger.size, received_us, sha256(data).hex(), f"store {receipt.store!r}")
-    return Sight(who, receipt.ledger.size, bytes.fromhex(receipt.ledger.root), file, reference=reference)
+    return Sight(who, receipt.ledger.size, bytes.fromhex(receipt.ledger.root), file, store=receipt.store, reference=reference)
 
 
 def receipts_in(source_names: Sequence[str]) -> list[str]:
@@ -144,10 +145,11 @@ def first_difference(hashes: Sequence[bytes], others: Sequence[bytes]) -> int | 
     return next((index for index, (one, other) in enumerate(zip(hashes, others, strict=False)) if one != other), None)
 
 
-def no_witness(size: int) -> Finding:
-    """What a ledger alone cannot show."""
-    text = f"whether the camera's ledger goes on after leaf {size - 1} was not checked: nobody was asked who may have seen more"
-    remedy = "Give the card and the dock's store together, or a dock's checkpoint file."
+def no_witness(size: int, seen: int = 0) -> Finding:
+    """What a ledger alone cannot show. ``seen``: how many of its leaves a dock knew."""
+    known = f"; a dock knew {seen} leaves of it" if seen else ""
+    text = f"whether the camera's ledger goes on after leaf {size - 1} was not checked: nobody was asked who may have seen more{known}"
+    remedy = "Give the card and the dock's store together, or a dock's checkpoint file, with its witness key (--witness)."
     return Finding(Severity.UNCHECKED, LAYER, text, code="no-witness", remedy=remedy)
 
 

@@ -12,23 +12,19 @@ from pathlib import Path
 import helpers_evidence
 import pytest
 from camerabench import make_camera_bench, two_recordings
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from firmware.custody.checkpoint import Checkpoint, checkpoint_line, cosign, signed_note
-from firmware.custody.merkle import CompactTree, leaf_hash
 from firmware.evidence.codes import CODES
+from firmware.evidence.copies import Copy, compare_copies
 from firmware.evidence.findings import Report, Severity, Verdict
 from firmware.evidence.primitives import ed25519_public
-from firmware.evidence.verify import compare_copies, verify_device
+from firmware.evidence.verify import verify_device
 from firmware.evidence.verify_ledger import Witnesses
 from firmware.evidence.verify_recording import RecordingCheck
 from hal.interfaces import ButtonName
+from tests.unit.helpers_ledger import SEED, Camera, leaves_of
 from tools.sources import DirectorySource, load_key, load_roots
 
 FIRST, SECOND = "SIM-0001-000001-0001", "SIM-0001-000001-0002"
-SEED = bytes(range(32))
 
 
 @pytest.fixture(scope="module")
@@ -71,50 +67,9 @@ def codes(report: Report, severity: Severity = Severity.BAD) -> set[str]:
     return {one.code for one in found if one.severity is severity}
 
 
-class Camera:
-    """The camera's own key: what somebody who got hold of it, or the camera itself after its card was put back, would sign."""
-
-    def __init__(self, bench) -> None:
-        key = next(path for path in bench.config.key_directory.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes())
-        self._key = load_pem_private_key(key.read_bytes(), None)
-        self.origin = f"oathcam/{bench.config.serial}"
-
-    def log(self, leaves: list[bytes], batches: list[int] | None = None) -> bytes:
-        """A ledger file of these leaves with a signed line after each of ``batches`` sizes."""
-        tree, out = CompactTree(), b""
-        for leaf in leaves:
-            tree.append(leaf_hash(leaf))
-            out += leaf + b"\n"
-            if tree.size in (batches or [len(leaves)]):
-                out += self.line(tree)
-        return out
-
-    def line(self, tree: CompactTree) -> bytes:
-        checkpoint = Checkpoint(self.origin, tree.size, tree.root())
-        return checkpoint_line(checkpoint, self._sign(checkpoint.text()))
-
-    def note(self, leaves: list[bytes]) -> bytes:
-        """A checkpoint over the leaves, signed and cosigned by the witness "dock"."""
-        tree = CompactTree()
-        for leaf in leaves:
-            tree.append(leaf_hash(leaf))
-        text = Checkpoint(self.origin, tree.size, tree.root()).text()
-        spki = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return signed_note(text, self.origin, spki, self._sign(text)) + cosign(text, "dock", 1_800_000_000, SEED)
-
-    def _sign(self, text: bytes) -> bytes:
-        digest = hashes.Hash(hashes.SHA256())
-        digest.update(text)
-        return self._key.sign(digest.finalize(), ec.ECDSA(utils.Prehashed(hashes.SHA256())))
-
-
 @pytest.fixture
 def camera(bench) -> Camera:
     return Camera(bench)
-
-
-def leaves_of(card: Path) -> list[bytes]:
-    return [line for line in (card / "ledger/log").read_bytes().split(b"\n") if line.startswith(b"{")]
 
 
 def edit(card: Path, change: Callable[[list[bytes]], None]) -> None:
@@ -248,7 +203,7 @@ def test_a_recording_removed_together_with_its_leaves(card: Path, verify, camera
     cut, whole = verify(card), verify(card.parent / "whole")
     assert cut.verdict is Verdict.AUTHENTIC  # alone it cannot be seen, and says so
     assert "no-witness" in codes(cut, Severity.UNCHECKED)
-    cut, whole = compare_copies([("card", cut), ("store", whole)])
+    cut, whole = compare_copies([Copy("card", cut), Copy("store", whole)])
     assert codes(cut) == {"ledger-rolled-back", "recording-vanished"}
     assert {one.recording for one in cut.findings if one.code == "recording-vanished"} == {SECOND, "SIM-0001-000002-0001"}
     assert whole.verdict is Verdict.AUTHENTIC
@@ -256,7 +211,7 @@ def test_a_recording_removed_together_with_its_leaves(card: Path, verify, camera
 
 def test_a_docks_copy_may_end_earlier(card: Path, early: Path, verify, camera: Camera) -> None:
     (early / "ledger/checkpoint").write_bytes(camera.note(leaves_of(early)))
-    reports = compare_copies([("store", verify(early)), ("card", verify(card))])
+    reports = compare_copies([Copy("store", verify(early)), Copy("card", verify(card))])
     assert [report.verdict for report in reports] == [Verdict.AUTHENTIC, Verdict.AUTHENTIC]
 
 
@@ -270,7 +225,7 @@ def test_a_forked_ledger(card: Path, verify, camera: Camera) -> None:
     assert codes(verify(card.parent / "other", mark)) == {"ledger-forked"}
     (card.parent / "other/ledger/checkpoint").unlink()
     (card / "ledger/checkpoint").unlink()
-    reports = compare_copies([("card", verify(card)), ("other", verify(card.parent / "other"))])
+    reports = compare_copies([Copy("card", verify(card)), Copy("other", verify(card.parent / "other"))])
     assert [codes(report) for report in reports] == [{"ledger-forked"}, {"ledger-forked"}]
     assert any(f"from leaf {len(leaves) - 1} on" in one.text for one in reports[0].findings)
 
