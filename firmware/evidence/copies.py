@@ -60,7 +60,7 @@ def _against(report: Report, other: Report, place: str) -> list[Finding]:
         return [Finding(Severity.GOOD, "ledger", text, file=LOG, code="copy-agrees")]
     if report.keeper is Keeper.SAYS_DOCK:
         text = f"the ledger in {place} goes on for {ahead} leaves; this copy says that a dock keeps it, and nobody checked that"
-        return [Finding(Severity.UNCHECKED, "ledger", text, file=LOG, code="copy-older", remedy=_GIVE_KEY)]
+        return [Finding(Severity.MISSING, "ledger", text, file=LOG, code="copy-older", remedy=_GIVE_KEY)]
     text = f"the ledger in {place} goes on for {ahead} leaves: this one was rolled back, or is older"
     findings = [Finding(Severity.BAD, "ledger", text, file=LOG, code="ledger-rolled-back")]
     here = {one.recording for one in report.recordings}

@@ -211,8 +211,12 @@ def test_a_recording_removed_together_with_its_leaves(card: Path, verify, camera
 
 def test_a_docks_copy_may_end_earlier(card: Path, early: Path, verify, camera: Camera) -> None:
     (early / "ledger/checkpoint").write_bytes(camera.note(leaves_of(early)))
-    reports = compare_copies([Copy("store", verify(early)), Copy("card", verify(card))])
+    docks = Witnesses(docks={"dock": ed25519_public(SEED)})
+    reports = compare_copies([Copy("store", verify(early, docks)), Copy("card", verify(card))])
     assert [report.verdict for report in reports] == [Verdict.AUTHENTIC, Verdict.AUTHENTIC]
+    reports = compare_copies([Copy("store", verify(early)), Copy("card", verify(card))])
+    assert [report.verdict for report in reports] == [Verdict.CANNOT_TELL, Verdict.AUTHENTIC]
+    assert codes(reports[0], Severity.MISSING) == {"copy-older"}
 
 
 def test_a_forked_ledger(card: Path, verify, camera: Camera) -> None:
