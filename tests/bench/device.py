@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from footage import FPS, Span
-
 from hal.directory_volume import DirectoryVolume
 from hal.file_key_store import FileKeyStore
 from hal.interfaces import (
@@ -52,6 +50,7 @@ from hal.interfaces import (
     Worker,
 )
 from hal.posix import SystemEntropy
+from tests.bench.footage import FPS, Span
 
 EPOCH_NS = 1_790_000_000 * 10**9
 MS = 1_000_000
