@@ -1,0 +1,144 @@
+"""A camera on a recorded disk: the real daemon, fed with ready-made pictures, on the real volume; as a program, one life of it.
+
+    python -m tests.disk.camera CONFIG CARD FOOTAGE LOG LIFE TWIN
+
+``CARD`` is a directory of the mounted disk. The life ends in mid recording as a pulled battery ends it: nothing more is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+
+from firmware.boot import boot
+from firmware.config import DeviceConfig, load_config
+from firmware.custodian import RecordingClosed
+from firmware.recorder import Promise
+from hal.file_key_store import FileKeyStore
+from hal.interfaces import ButtonEdge, ButtonName, Buttons, ClockReading, ClockTrust, Hal, Volume
+from hal.posix import SystemEntropy
+from tests.bench import device
+from tests.bench.footage import FPS, Span
+from tests.disk.log import DiskLog
+from tests.disk.recorder import die_with_parent
+from tests.disk.witness import VOLUMES, Twin, Witness
+
+OFF_NS = 3600 * 10**9
+"""From the start of one life to the start of the next; boot time begins anew."""
+TAP, DOUBLE_TAP, HOLD = ((0, 80),), ((0, 80), (200, 280)), ((0, 3300),)
+"""Presses of the record button as (down, up) in milliseconds: a mark, a start, a stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What hands do, at which second, and when the battery is pulled."""
+
+    presses: tuple[tuple[float, Sequence[tuple[int, int]]], ...]
+    seconds: float
+
+
+LIVES = (
+    Life(((2.5, DOUBLE_TAP), (3.5, TAP), (4.7, HOLD), (9.1, DOUBLE_TAP), (9.9, HOLD), (14.3, DOUBLE_TAP), (15.6, TAP)), 17.6),
+    Life(((1.4, DOUBLE_TAP), (2.6, TAP)), 4.7),
+)
+
+
+class LifeTime(device.Time):
+    """Wall time goes on from life to life."""
+
+    def __init__(self, life: int) -> None:
+        super().__init__()
+        self._off_ns = life * OFF_NS
+
+    def now(self) -> ClockReading:
+        return ClockReading(self.ns, device.EPOCH_NS + self._off_ns + self.ns, ClockTrust.SYNCED)
+
+
+class Hands(Buttons):
+    def __init__(self, clock: device.Time, life: Life | None) -> None:
+        self._clock = clock
+        self._life = life
+
+    def subscribe(self, callback: Callable[[ButtonEdge], None]) -> None:
+        def edge(pressed: bool) -> None:
+            callback(ButtonEdge(ButtonName.RECORD, pressed, self._clock.now()))
+
+        start_ns = self._clock.ns
+        for second, presses in self._life.presses if self._life else ():
+            for down_ms, up_ms in presses:
+                self._clock.call_at(start_ns + round(second * 1000 + down_ms) * device.MS, partial(edge, True))
+                self._clock.call_at(start_ns + round(second * 1000 + up_ms) * device.MS, partial(edge, False))
+
+    def is_pressed(self, button: ButtonName) -> bool:
+        return False
+
+
+class Eye(device.FileCamera):
+    """Marks what the daemon says of promises, and up to which instant everything that was to be done is done."""
+
+    def __init__(self, clock: device.Time, annexb: Path, spans: Sequence[Span], pictures: int, log: DiskLog | None) -> None:
+        super().__init__(clock, annexb, list(islice(cycle(spans), pictures)), 1)
+        self._log = log
+
+    def put(self, item: object, *, urgent: bool = False) -> bool:
+        match item:
+            case Promise(recording, seq) if self._log:
+                self._log.mark(promised=recording, seq=seq)
+            case RecordingClosed(recording, fragments) if self._log:
+                self._log.mark(closed=recording, fragments=fragments)
+        return super().put(item, urgent=urgent)
+
+    def get(self) -> object | None:
+        if not self._items and self._log:
+            self._log.mark(done_ns=self._clock.ns)
+        return super().get()
+
+    def shut(self) -> None:
+        os.close(self._file)
+
+
+def open_body(config: DeviceConfig, volume: Volume, footage: Path, life: int, log: DiskLog | None = None) -> Hal:
+    """One life's devices. A life that no hands were written for sees no pictures: it boots, and recovers."""
+    hands = LIVES[life] if life < len(LIVES) else None
+    clock = LifeTime(life)
+    spans = [Span(*fields) for fields in json.loads(footage.with_suffix(".json").read_text())]
+    eye = Eye(clock, footage, spans, round(hands.seconds * FPS) if hands else 0, log)
+    return Hal(
+        backend="bench",
+        clock=clock,
+        inbox=eye,
+        camera=eye,
+        microphone=device.Silence(),
+        buttons=Hands(clock, hands),
+        indicators=device.Lamps(),
+        key_store=FileKeyStore(config.key_directory),
+        entropy=SystemEntropy(),
+        volume=volume,
+        power=device.FullCell(),
+        positioning=device.Nowhere(),
+        dock_link=device.Undocked(),
+        watchdog=device.Unwatched(),
+        make_worker=lambda name, depth: device.InPlace(),
+        closers=(eye.shut,),
+    )
+
+
+def main(config: str, card: str, footage: str, log: str, life: str, twin: str) -> None:
+    die_with_parent()
+    settings = replace(load_config(Path(config)), state_directory=Path(card))
+    marks = DiskLog(Path(log))
+    marks.mark(life=int(life))
+    volume = Witness(VOLUMES[Twin(twin)](settings.state_directory), marks)
+    daemon = boot(open_body(settings, volume, Path(footage), int(life), marks), settings)
+    daemon.run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,130 @@
+"""One recorded run, then many power cuts of it; a program, because its mounts are to go with it (``mounts.run_apart``).
+
+    python -m tests.disk.campaign RIG TWIN POINTS SEED [IGNORED_FLUSHES [SPOILED_BYTES]]
+
+``RIG`` is a directory as :func:`make_rig` leaves it. Prints a JSON object: what was recorded, and what was found, cut by cut.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from firmware.config import load_config
+from hal.interfaces import KeyProtection
+from tests.disk.camera import LIVES
+from tests.disk.crashes import Card, Crashes, candidates
+from tests.disk.judge import Court, judge
+from tests.disk.log import Flush, Mark, Record, Write, read_log
+from tests.disk.mounts import make_disk, mounted, recorded
+from tests.disk.pictures import HEIGHT, WIDTH, make_footage
+from tests.disk.recorder import die_with_parent
+from tests.disk.witness import Twin
+from tools.policies import read_profile
+from tools.provision import Agency, CameraOrder, make_camera
+from tools.sources import load_key, load_roots
+
+_POLICY = {"width": WIDTH, "height": HEIGHT, "bitrate_bps": 250_000, "seconds": 2, "reserve_bytes": 16_777_216}
+_MEMORY = Path("/dev/shm")
+
+
+def make_rig(directory: Path, agency: Agency) -> Path:
+    """A provisioned camera, its pictures, and what a verifier needs."""
+    _, text = read_profile("default")
+    for name, value in _POLICY.items():
+        text, count = re.subn(rf"(?m)^{name} = \S+", f"{name} = {value}", text)
+        assert count == 1, name
+    policy = directory / "policy.toml"
+    policy.write_text(text, encoding="utf-8")
+    make_camera(directory / "camera", agency, CameraOrder("DISK-1", "bench", "officer 4711", str(policy), "pi", KeyProtection.FILE))
+    make_footage(directory / "footage.h264")
+    for name in ("root.crt", "agency.key", "agency.crt"):
+        shutil.copy(agency.directory / name, directory / name)
+    return directory
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A disk as it was, and everything that then reached it."""
+
+    start: Path
+    records: tuple[Record, ...]
+
+    def facts(self) -> dict[str, int]:
+        kinds = Counter(next(iter(one.fields)) for one in self.records if isinstance(one, Mark))
+        writes, flushes = (sum(isinstance(one, kind) for one in self.records) for kind in (Write, Flush))
+        return {"writes": writes, "flushes": flushes, "stored": kinds["stored"], "promised": kinds["promised"], "closed": kinds["closed"]}
+
+
+def record(rig: Path, work: Path, twin: Twin) -> Recording:
+    """Every life of a camera of its own, one after the other, on one disk. What the end of the mount writes is not part of it."""
+    image, log, at = work / "start.img", work / "log", work / "recorded"
+    shutil.copytree(rig / "camera", work / "camera")
+    (work / "holds/card").mkdir(parents=True)
+    at.mkdir()
+    make_disk(image, work / "holds")
+    with recorded(image, log, work / "disk") as disk, mounted(disk, at):
+        for life in range(len(LIVES)):
+            arguments = (work / "camera/oathcamd.toml", at / "card", rig / "footage.h264", log, str(life), twin.value)
+            subprocess.run([sys.executable, "-m", "tests.disk.camera", *arguments], check=True, stdin=subprocess.DEVNULL)
+        records = tuple(read_log(log))
+    return Recording(image, records)
+
+
+def open_court(rig: Path, work: Path) -> Court:
+    """The camera that was recorded, as its next boot sees it: its counter goes on."""
+    key = load_key(rig / "agency.key", None)
+    return Court(load_config(work / "camera/oathcamd.toml"), rig / "footage.h264", tuple(load_roots(rig / "root.crt")), key)
+
+
+def choose(records: Sequence[Record], count: int, seed: int) -> list[int]:
+    """So many points, ascending; more than there are: some of them again, to be cut in another way."""
+    dice, known = random.Random(seed), candidates(records)
+    again = [dice.choice(known) for _ in range(count - len(known))]
+    return sorted(again + dice.sample(known, min(count, len(known))))
+
+
+def cut(recording: Recording, court: Court, work: Path, points: Sequence[int], seed: int, card: Card) -> list[dict[str, Any]]:
+    """One line for each point at which something was found."""
+    image, at = work / "crash.img", work / "crash"
+    at.mkdir()
+    found = []
+    for crash in Crashes(recording.records, recording.start, image, seed, card).at(points):
+        try:
+            with mounted(image, at):
+                judgement = judge(at / "card", crash.marks, court)
+        except OSError as error:
+            found.append({"at": crash.at, "kept": crash.kept, "lost": [], "unexplained": [f"no file system: {error}"]})
+            continue
+        if judgement.all:
+            found.append({"at": crash.at, "kept": crash.kept, "lost": judgement.lost, "unexplained": judgement.unexplained})
+    return found
+
+
+def main(rig: str, twin: str, points: str, seed: str, ignored_flushes: str = "0", spoiled_bytes: str = "0") -> None:
+    die_with_parent()
+    started = time.monotonic()
+    memory = _MEMORY if _MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="disk-", dir=memory) as directory:
+        work = Path(directory)
+        recording = record(Path(rig), work, Twin(twin))
+        chosen = choose(recording.records, int(points), int(seed))
+        card = Card(int(ignored_flushes), int(spoiled_bytes))
+        found = cut(recording, open_court(Path(rig), work), work, chosen, int(seed), card)
+    facts = {"points": len(chosen), "seconds": round(time.monotonic() - started, 1), **recording.facts()}
+    json.dump({"facts": facts, "found": found}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

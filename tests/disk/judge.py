@@ -1,0 +1,187 @@
+"""What is asked of a card after a power cut: the camera boots on it, the verifier reads it, and every promise is looked for.
+
+A promise is one of three. The volume's, of a file (``stored``); the recorder's, of a fragment; its word that a recording is closed. Beyond
+them at most the open fragment may be missing, and both the camera and the verifier have to say that power was lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cryptography import x509
+
+from firmware.boot import boot
+from firmware.config import DeviceConfig
+from firmware.custody.checkpoint import read_log
+from firmware.custody.entries import Entry
+from firmware.errors import OathcamError
+from firmware.evidence import pki
+from firmware.evidence.findings import Report, Verdict
+from firmware.evidence.manifest import Manifest
+from firmware.evidence.verify import OpeningKey, verify_device
+from firmware.storage.ledger_file import LOG
+from hal.directory_volume import DirectoryVolume
+from hal.errors import HalError
+from tests.disk.camera import LIVES, open_body
+from tests.disk.log import Mark
+from tools.sources import DirectorySource
+
+OPEN_FRAGMENT_US = 1_034_000
+"""A second, and the picture that began it."""
+
+
+@dataclass(slots=True)
+class Promises:
+    """What had been promised when the power was cut."""
+
+    stored: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Name to bytes and their SHA-256; there may be more bytes by now."""
+    fragments: set[tuple[str, int]] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    life: int = 0
+    done_us: int = 0
+    """Boot time of this life up to which all that was to be done was done."""
+    recording: str = ""
+    """The newest of this life, if any of it was promised."""
+
+    @classmethod
+    def of(cls, marks: Sequence[Mark]) -> Promises:
+        made = cls()
+        for mark in marks:
+            match mark.fields:
+                case {"stored": name, "bytes": size, "sha256": digest}:
+                    made.stored[name] = (size, digest)
+                case {"gone": name}:
+                    made.stored.pop(name, None)
+                case {"promised": recording, "seq": seq}:
+                    made.fragments.add((recording, seq))
+                    made.recording = recording
+                case {"closed": recording}:
+                    made.closed.add(recording)
+                case {"done_ns": done_ns}:
+                    made.done_us = done_ns // 1000
+                case {"life": life}:
+                    made.life, made.done_us, made.recording = life, 0, ""
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Court:
+    """Who judges: the camera's own configuration and keys, the agency's root and its key for what is sealed."""
+
+    config: DeviceConfig
+    footage: Path
+    roots: tuple[x509.Certificate, ...]
+    key: OpeningKey | None
+
+    def boot(self, card: Path) -> None:
+        """The life after the cut: it recovers, and ends in order. The errors of a boot that gives up pass."""
+        config = replace(self.config, state_directory=card)
+        hal = open_body(config, DirectoryVolume(card), self.footage, len(LIVES))
+        try:
+            daemon = boot(hal, config)
+            daemon.run()
+            daemon.ask_shutdown("end of test")
+            daemon.run()
+            daemon.close()
+        finally:
+            hal.close()
+
+    def verify(self, card: Path) -> Report:
+        return verify_device(DirectorySource(card), self.roots, self.key)
+
+    def leaves(self, card: Path) -> tuple[Entry, ...]:
+        chain = pki.load_certificates_pem((card / "ledger/device.pem").read_bytes())
+        return read_log((card / LOG).read_bytes(), f"oathcam/{self.config.serial}", pki.public_key(chain[0])).entries
+
+
+@dataclass(slots=True)
+class Judgement:
+    lost: list[str] = field(default_factory=list)
+    """Promised, and not there."""
+    unexplained: list[str] = field(default_factory=list)
+    """More is missing than may be, or nobody says why."""
+
+    @property
+    def all(self) -> list[str]:
+        return self.lost + self.unexplained
+
+
+def judge(card: Path, marks: Sequence[Mark], court: Court) -> Judgement:
+    """After a cut of an honest card's power nothing is found."""
+    promises, found = Promises.of(marks), Judgement()
+    found.lost += lost_files(card, promises)
+    try:
+        court.boot(card)
+        leaves = court.leaves(card)
+    except (HalError, OathcamError, OSError) as error:
+        found.unexplained.append(f"the camera does not boot: {error}")
+        return found
+    found.lost += lost_fragments(card, promises, leaves)
+    report = court.verify(card)
+    if report.recordings and report.verdict is not Verdict.AUTHENTIC:
+        bad = [one.sentence() for part in (report, *report.recordings) for one in part.findings if one.severity.value in ("bad", "missing")]
+        found.unexplained.append(f"{report.verdict.value}: {'; '.join(bad[:3])}")
+    found.unexplained += unexplained(card, promises, leaves, report)
+    return found
+
+
+def lost_files(card: Path, promises: Promises) -> list[str]:
+    """Before the boot touches anything."""
+    lost = []
+    for name, (size, digest) in promises.stored.items():
+        path = card / name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            lost.append(f"{name}: {error.strerror}")
+            continue
+        if hashlib.sha256(data[:size]).hexdigest() != digest:
+            lost.append(f"{name}: {len(data)} bytes, of {size} promised ones some are others")
+    return lost
+
+
+def lost_fragments(card: Path, promises: Promises, leaves: Sequence[Entry]) -> list[str]:
+    """After the boot: each promised fragment has its leaf and stands in its recording's manifest; what was closed stays so."""
+    lost = []
+    told = {(one.fields["recording"], one.fields["seq"]): one.fields["sealed"] for one in leaves if one.kind == "fragment"}
+    manifests = {recording: read_manifest(card, recording) for recording, _ in promises.fragments}
+    for recording, seq in sorted(promises.fragments):
+        manifest = manifests[recording]
+        listed = {} if manifest is None else {one.seq: one.sealed_sha256 for one in manifest.fragments}
+        if (recording, seq) not in told or listed.get(seq) != told[recording, seq]:
+            lost.append(f"fragment {seq} of {recording}: {'no leaf' if (recording, seq) not in told else 'not in the manifest'}")
+    for recording in sorted(promises.closed):
+        manifest = manifests.get(recording)
+        if manifest is None or manifest.end.cause != "button":
+            lost.append(f"{recording} was closed")
+    return lost
+
+
+def unexplained(card: Path, promises: Promises, leaves: Sequence[Entry], report: Report) -> list[str]:
+    found = []
+    causes = {one.fields["cause"] for one in leaves if one.kind == "end"}
+    if not causes <= {"button", "power-loss"}:
+        found.append(f"recordings ended by {sorted(causes)}")
+    if promises.recording and promises.recording not in promises.closed:
+        manifest = read_manifest(card, promises.recording)
+        missing_us = promises.done_us - (manifest.end.boottime_us if manifest else 0)
+        if missing_us > OPEN_FRAGMENT_US:
+            found.append(f"{promises.recording} lacks {missing_us} us")
+    if promises.stored.get(LOG, (0, ""))[0]:
+        newest = [one for one in leaves if one.kind == "boot"][-1]
+        if newest.fields["previous"] != "power-loss":
+            found.append(f"the camera says that its last run ended by {newest.fields['previous']!r}")
+        if not any("power-loss" in one.text for one in report.findings):
+            found.append("the verifier says nothing of a power loss")
+    return found
+
+
+def read_manifest(card: Path, recording: str) -> Manifest | None:
+    try:
+        return Manifest.from_bytes((card / "vault" / recording / "manifest.json").read_bytes())
+    except (OSError, OathcamError):
+        return None

@@ -1,0 +1,179 @@
+"""Volumes around the real one: a witness that writes down what the volume answers for, and wrong twins that answer for nothing.
+
+The witness knows the port's contract alone (``hal.interfaces.Volume``): a file's bytes are durable once ``sync`` of it has returned, its
+name once ``sync_directory`` has. It logs both together as ``stored``, and ``gone`` before a name may cease to stand for those bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from firmware.storage.durable import parent_of
+from hal.directory_volume import DirectoryVolume
+from hal.interfaces import Volume, VolumeFile
+from tests.disk.log import DiskLog
+
+
+class Twin(Enum):
+    """How the recorded writer is made."""
+
+    RIGHT = "right"
+    NO_SYNC = "no sync of files"
+    NO_DIRECTORY_SYNC = "no sync of directories"
+
+
+class _Unsynced(VolumeFile):
+    """A file whose ``sync`` does nothing."""
+
+    def __init__(self, file: VolumeFile) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def sync(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class NoSync(DirectoryVolume):
+    def create(self, name: str) -> VolumeFile:
+        return _Unsynced(super().create(name))
+
+    def append(self, name: str) -> VolumeFile:
+        return _Unsynced(super().append(name))
+
+
+class NoDirectorySync(DirectoryVolume):
+    def sync_directory(self, name: str) -> None:
+        pass
+
+
+VOLUMES: dict[Twin, type[DirectoryVolume]] = {
+    Twin.RIGHT: DirectoryVolume,
+    Twin.NO_SYNC: NoSync,
+    Twin.NO_DIRECTORY_SYNC: NoDirectorySync,
+}
+
+
+@dataclass(slots=True)
+class _Content:
+    """What was written under a name, and how much of it was synced."""
+
+    hash: Any = field(default_factory=hashlib.sha256)
+    written_bytes: int = 0
+    synced_bytes: int = 0
+    synced_sha256: str = hashlib.sha256().hexdigest()
+    named: bool = False
+
+    def write(self, data: bytes) -> None:
+        self.hash.update(data)
+        self.written_bytes += len(data)
+
+    def sync(self) -> None:
+        self.synced_bytes, self.synced_sha256 = self.written_bytes, self.hash.hexdigest()
+
+
+class Witness(Volume):
+    """Passes everything on to ``volume``."""
+
+    def __init__(self, volume: Volume, log: DiskLog) -> None:
+        self._volume = volume
+        self._log = log
+        self._contents: dict[str, _Content] = {}
+
+    def create(self, name: str) -> VolumeFile:
+        file = self._volume.create(name)
+        self._contents[name] = _Content()
+        return _WitnessedFile(self, name, file)
+
+    def append(self, name: str) -> VolumeFile:
+        if name not in self._contents:
+            self._contents[name] = self._found(name)
+        return _WitnessedFile(self, name, self._volume.append(name))
+
+    def truncate(self, name: str, length_bytes: int) -> None:
+        self._gone(name)
+        self._volume.truncate(name, length_bytes)
+        self._contents[name] = self._found(name)
+        self._stored(name)
+
+    def rename(self, old: str, new: str) -> None:
+        self._gone(old)
+        self._gone(new)
+        self._volume.rename(old, new)
+        self._contents[new] = self._contents.pop(old, None) or self._found(new)
+        self._contents[new].named = False
+
+    def remove(self, name: str) -> None:
+        self._gone(name)
+        self._volume.remove(name)
+        self._contents.pop(name, None)
+
+    def make_directory(self, name: str) -> None:
+        self._volume.make_directory(name)
+
+    def sync_directory(self, name: str) -> None:
+        self._volume.sync_directory(name)
+        for known, content in self._contents.items():
+            if parent_of(known) == name and not content.named:
+                content.named = True
+                self._stored(known)
+
+    def read(self, name: str) -> bytes:
+        return self._volume.read(name)
+
+    def list(self, name: str) -> tuple[tuple[str, int], ...]:
+        return self._volume.list(name)
+
+    def free_bytes(self) -> int:
+        return self._volume.free_bytes()
+
+    def wrote(self, name: str, data: bytes) -> None:
+        self._contents[name].write(data)
+
+    def synced(self, name: str) -> None:
+        self._contents[name].sync()
+        if self._contents[name].named:
+            self._stored(name)
+
+    def _found(self, name: str) -> _Content:
+        """A file of an earlier life, durable since then; nothing when there is none yet."""
+        content = _Content()
+        if name.rpartition("/")[2] in {one for one, _ in self._volume.list(parent_of(name))}:
+            content.write(self._volume.read(name))
+            content.sync()
+            content.named = True
+        return content
+
+    def _stored(self, name: str) -> None:
+        content = self._contents[name]
+        self._log.mark(stored=name, bytes=content.synced_bytes, sha256=content.synced_sha256)
+
+    def _gone(self, name: str) -> None:
+        self._log.mark(gone=name)
+
+
+class _WitnessedFile(VolumeFile):
+    """The witness hears of what was written and synced under the name by which it was opened."""
+
+    def __init__(self, witness: Witness, name: str, file: VolumeFile) -> None:
+        self._witness = witness
+        self._name = name
+        self._file = file
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._witness.wrote(self._name, data)
+
+    def sync(self) -> None:
+        self._file.sync()
+        self._witness.synced(self._name)
+
+    def close(self) -> None:
+        self._file.close()
