@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pi test vectors fuzz machine-test test-libcamera soak bench lint lock clean
+.PHONY: help demo demo-pi test torture vectors fuzz machine-test test-libcamera soak bench lint lock clean
 
 export SOURCE
 PYTHON := .venv/bin/python
@@ -12,6 +12,7 @@ MINUTES ?= 10
 RUNS ?= 200000
 TARGETS ?= $(sort $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py)))
 SOAK_ARGS ?=
+TORTURE := tests/faults/test_real_disk.py
 BENCH_ARGS ?=
 
 help: ## this list
@@ -29,6 +30,10 @@ demo-pi: ## the same shift in real time on the Pi's back-end, on the bench of th
 test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' for one process
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
+
+torture: ## power cuts of the recorder on a real ext4, three times a thousand of them (root; minutes)
+	@.ci/bootstrap test
+	@OATHCAM_TORTURE=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -rP $(TORTURE) $(PYTEST_ARGS)
 
 vectors: ## make the golden vectors again from their builders; what is checked in does not change by it
 	@.ci/bootstrap test

@@ -1,0 +1,65 @@
+"""Power cuts of the recorder on a real ext4: no promise is broken, and twins of it that do not sync are caught by the same judge.
+
+The daemon runs in a process of its own on a file system whose disk logs every write and flush (``tests/disk``). From that log come the
+images that a card may hold after a cut at any point of it; on each the camera boots, and the verifier reads what it left.
+`make test` tries a sample; with ``OATHCAM_TORTURE=1`` (`make torture`) it is three times a thousand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.disk.campaign import make_rig
+from tests.disk.mounts import require, run_apart
+from tests.disk.witness import Twin
+
+TORTURE = bool(os.environ.get("OATHCAM_TORTURE"))
+POINTS = 1000 if TORTURE else 250
+SEEDS = (1, 2, 3) if TORTURE else (1,)
+TWIN_POINTS = 200 if TORTURE else 40
+
+pytestmark = [pytest.mark.xdist_group("real disk"), pytest.mark.system, pytest.mark.timeout(3600 if TORTURE else 300)]
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory, agency: Any) -> Path:
+    require()
+    return make_rig(tmp_path_factory.mktemp("rig"), agency)
+
+
+def campaign(rig: Path, twin: Twin, points: int, seed: int, *card: int) -> dict[str, Any]:
+    found = json.loads(run_apart("tests.disk.campaign", rig, twin.value, str(points), str(seed), *(str(one) for one in card)))
+    print(twin.value, card, found["facts"], len(found["found"]), "cuts found something")  # noqa: T201 - figures, for `pytest -rP`
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_promise_is_broken_on_a_card_that_honours_flushes(rig: Path, seed: int) -> None:
+    """BWC-POL-28: writes that no flush followed are lost, torn and reordered; at most the open fragment goes with them."""
+    outcome = campaign(rig, Twin.RIGHT, POINTS, seed)
+    facts = outcome["facts"]
+    assert outcome["found"] == []
+    assert facts["points"] == POINTS
+    assert (facts["promised"], facts["closed"]) == (23, 2)
+    assert facts["stored"] > 80
+    assert facts["flushes"] > 200
+
+
+def test_a_writer_that_does_not_sync_its_files_is_caught(rig: Path) -> None:
+    """The judge's own test: the same run, and ``sync`` returns at once."""
+    outcome = campaign(rig, Twin.NO_SYNC, TWIN_POINTS, 1)
+    assert len(outcome["found"]) > TWIN_POINTS / 2
+    assert any("fragment" in lost for one in outcome["found"] for lost in one["lost"])
+
+
+def test_a_writer_that_does_not_sync_its_directories_is_caught(rig: Path) -> None:
+    """The judge's own test. On ext4 the ledger's sync, which follows, makes the names durable too: what is broken meanwhile is the word
+    of ``durable``, that a file is there once the call that wrote it has returned."""
+    outcome = campaign(rig, Twin.NO_DIRECTORY_SYNC, TWIN_POINTS, 1)
+    assert len(outcome["found"]) >= TWIN_POINTS / 10
+    assert all("No such file" in lost for one in outcome["found"] for lost in one["lost"])
