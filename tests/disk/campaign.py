@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from firmware.config import load_config
+from firmware.custody.entries import Entry
 from hal.interfaces import KeyProtection
 from tests.disk.camera import LIVES
-from tests.disk.crashes import Card, Crashes, candidates
-from tests.disk.judge import Court, judge
+from tests.disk.crashes import Card, Crash, Crashes, candidates
+from tests.disk.judge import Court, Judgement, judge
 from tests.disk.log import Flush, Mark, Record, Write, read_log
 from tests.disk.mounts import make_disk, mounted, recorded
 from tests.disk.pictures import HEIGHT, WIDTH, make_footage
@@ -60,6 +61,8 @@ class Recording:
 
     start: Path
     records: tuple[Record, ...]
+    leaves: tuple[Entry, ...]
+    """All that the camera ever wrote into its ledger."""
 
     def facts(self) -> dict[str, int]:
         kinds = Counter(next(iter(one.fields)) for one in self.records if isinstance(one, Mark))
@@ -67,10 +70,16 @@ class Recording:
         return {"writes": writes, "flushes": flushes, "stored": kinds["stored"], "promised": kinds["promised"], "closed": kinds["closed"]}
 
 
-def record(rig: Path, work: Path, twin: Twin) -> Recording:
-    """Every life of a camera of its own, one after the other, on one disk. What the end of the mount writes is not part of it."""
-    image, log, at = work / "start.img", work / "log", work / "recorded"
+def open_court(rig: Path, work: Path) -> Court:
+    """A camera of its own: its counter goes on from the recorded lives to each boot after a cut."""
     shutil.copytree(rig / "camera", work / "camera")
+    key = load_key(rig / "agency.key", None)
+    return Court(load_config(work / "camera/oathcamd.toml"), rig / "footage.h264", tuple(load_roots(rig / "root.crt")), key)
+
+
+def record(rig: Path, work: Path, twin: Twin, court: Court) -> Recording:
+    """Every life of the camera, one after the other, on one disk. What the end of the mount writes is not part of it."""
+    image, log, at = work / "start.img", work / "log", work / "recorded"
     (work / "holds/card").mkdir(parents=True)
     at.mkdir()
     make_disk(image, work / "holds")
@@ -78,14 +87,7 @@ def record(rig: Path, work: Path, twin: Twin) -> Recording:
         for life in range(len(LIVES)):
             arguments = (work / "camera/oathcamd.toml", at / "card", rig / "footage.h264", log, str(life), twin.value)
             subprocess.run([sys.executable, "-m", "tests.disk.camera", *arguments], check=True, stdin=subprocess.DEVNULL)
-        records = tuple(read_log(log))
-    return Recording(image, records)
-
-
-def open_court(rig: Path, work: Path) -> Court:
-    """The camera that was recorded, as its next boot sees it: its counter goes on."""
-    key = load_key(rig / "agency.key", None)
-    return Court(load_config(work / "camera/oathcamd.toml"), rig / "footage.h264", tuple(load_roots(rig / "root.crt")), key)
+        return Recording(image, tuple(read_log(log)), court.leaves(at / "card"))
 
 
 def choose(records: Sequence[Record], count: int, seed: int) -> list[int]:
@@ -101,15 +103,18 @@ def cut(recording: Recording, court: Court, work: Path, points: Sequence[int], s
     at.mkdir()
     found = []
     for crash in Crashes(recording.records, recording.start, image, seed, card).at(points):
-        try:
-            with mounted(image, at):
-                judgement = judge(at / "card", crash.marks, court)
-        except OSError as error:
-            found.append({"at": crash.at, "kept": crash.kept, "lost": [], "unexplained": [f"no file system: {error}"]})
-            continue
-        if judgement.all:
-            found.append({"at": crash.at, "kept": crash.kept, "lost": judgement.lost, "unexplained": judgement.unexplained})
+        judgement = judge_image(image, at, crash, recording, court)
+        if judgement.lost or judgement.unexplained:
+            found.append({"at": crash.at, "kept": crash.kept, **judgement.as_dict()})
     return found
+
+
+def judge_image(image: Path, at: Path, crash: Crash, recording: Recording, court: Court) -> Judgement:
+    try:
+        with mounted(image, at):
+            return judge(at / "card", crash.marks, court, recording.leaves)
+    except OSError as error:
+        return Judgement(unexplained=[f"no file system: {error}"], reported=["file system"])
 
 
 def main(rig: str, twin: str, points: str, seed: str, ignored_flushes: str = "0", spoiled_bytes: str = "0") -> None:
@@ -118,10 +123,11 @@ def main(rig: str, twin: str, points: str, seed: str, ignored_flushes: str = "0"
     memory = _MEMORY if _MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="disk-", dir=memory) as directory:
         work = Path(directory)
-        recording = record(Path(rig), work, Twin(twin))
+        court = open_court(Path(rig), work)
+        recording = record(Path(rig), work, Twin(twin), court)
         chosen = choose(recording.records, int(points), int(seed))
         card = Card(int(ignored_flushes), int(spoiled_bytes))
-        found = cut(recording, open_court(Path(rig), work), work, chosen, int(seed), card)
+        found = cut(recording, court, work, chosen, int(seed), card)
     facts = {"points": len(chosen), "seconds": round(time.monotonic() - started, 1), **recording.facts()}
     json.dump({"facts": facts, "found": found}, sys.stdout)
 

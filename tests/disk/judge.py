@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 from cryptography import x509
@@ -23,6 +24,7 @@ from firmware.evidence.findings import Report, Verdict
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.verify import OpeningKey, verify_device
 from firmware.storage.ledger_file import LOG
+from firmware.storage.vault import ASSIGNMENT, BEGIN, BEGIN_SIGNATURE, INIT, MANIFEST, fragment_name
 from hal.directory_volume import DirectoryVolume
 from hal.errors import HalError
 from tests.disk.camera import LIVES, open_body
@@ -98,38 +100,92 @@ class Court:
         return read_log((card / LOG).read_bytes(), f"oathcam/{self.config.serial}", pki.public_key(chain[0])).entries
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """``leaf``: index of the leaf that names what was lost; ``None`` for the ledger's own files."""
+
+    text: str
+    leaf: int | None
+
+
 @dataclass(slots=True)
 class Judgement:
-    lost: list[str] = field(default_factory=list)
+    lost: list[Loss] = field(default_factory=list)
     """Promised, and not there."""
     unexplained: list[str] = field(default_factory=list)
     """More is missing than may be, or nobody says why."""
+    reported: list[str] = field(default_factory=list)
+    """Who says that something is wrong: no file system, no boot, a verdict."""
+    ends_at: int | None = None
+    """The leaf from which on the ledger was lost, if the camera's next word is that power was lost there."""
 
     @property
-    def all(self) -> list[str]:
-        return self.lost + self.unexplained
+    def silent(self) -> list[str]:
+        """Lost, and nobody says so: neither a verdict, nor a ledger that ends before it by a power loss."""
+        if self.reported:
+            return []
+        return [one.text for one in self.lost if one.leaf is not None and (self.ends_at is None or one.leaf < self.ends_at)]
+
+    def as_dict(self) -> dict[str, list[str]]:
+        lost = [one.text for one in self.lost]
+        return {"lost": lost, "unexplained": self.unexplained, "reported": self.reported, "silent": self.silent}
 
 
-def judge(card: Path, marks: Sequence[Mark], court: Court) -> Judgement:
-    """After a cut of an honest card's power nothing is found."""
+def judge(card: Path, marks: Sequence[Mark], court: Court, truth: Sequence[Entry]) -> Judgement:
+    """After a cut of an honest card's power nothing is lost or unexplained; after any other card's nothing is lost in silence.
+
+    ``truth``: the leaves that were written in the recorded lives, lost ones too.
+    """
     promises, found = Promises.of(marks), Judgement()
-    found.lost += lost_files(card, promises)
+    found.lost += lost_files(card, promises, truth)
     try:
         court.boot(card)
         leaves = court.leaves(card)
     except (HalError, OathcamError, OSError) as error:
         found.unexplained.append(f"the camera does not boot: {error}")
+        found.reported.append("boot")
         return found
-    found.lost += lost_fragments(card, promises, leaves)
+    found.lost += lost_fragments(card, promises, leaves, truth)
+    found.ends_at = end_of(leaves, truth)
     report = court.verify(card)
     if report.recordings and report.verdict is not Verdict.AUTHENTIC:
         bad = [one.sentence() for part in (report, *report.recordings) for one in part.findings if one.severity.value in ("bad", "missing")]
         found.unexplained.append(f"{report.verdict.value}: {'; '.join(bad[:3])}")
+        found.reported.append(report.verdict.value)
     found.unexplained += unexplained(card, promises, leaves, report)
     return found
 
 
-def lost_files(card: Path, promises: Promises) -> list[str]:
+def end_of(leaves: Sequence[Entry], truth: Sequence[Entry]) -> int | None:
+    """How many leaves of the recorded lives are still there, when the camera's next word is a boot after a power loss."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(leaves, truth, strict=False)))
+    after = next((one for one in leaves[same:] if one.kind != "torn"), None)
+    return same if after is not None and after.kind == "boot" and after.fields["previous"] == "power-loss" else None
+
+
+_NAMED_BY = {BEGIN: "begin", BEGIN_SIGNATURE: "begin", ASSIGNMENT: "begin", INIT: "init"}
+"""Kind of the leaf that names a file; other files than these and fragments are named by the end's."""
+
+
+def leaf_of(name: str, truth: Sequence[Entry]) -> int | None:
+    """Index of the leaf that names a file; that of no leaf, behind all, when it had none yet; ``None`` for the ledger's copies."""
+    if name == LOG:
+        return len(truth)
+    directory, _, file = name.rpartition("/")
+    if not directory.startswith("vault/"):
+        return None
+    recording = directory.partition("/")[2]
+    for one in truth:
+        if one.fields.get("recording") != recording:
+            continue
+        if one.kind == "fragment" and fragment_name(one.fields["seq"]) == file:
+            return one.n
+        if one.kind == _NAMED_BY.get(file, "end") and not file.endswith(".m4s.p7m"):
+            return one.n
+    return len(truth)
+
+
+def lost_files(card: Path, promises: Promises, truth: Sequence[Entry]) -> list[Loss]:
     """Before the boot touches anything."""
     lost = []
     for name, (size, digest) in promises.stored.items():
@@ -137,14 +193,14 @@ def lost_files(card: Path, promises: Promises) -> list[str]:
         try:
             data = path.read_bytes()
         except OSError as error:
-            lost.append(f"{name}: {error.strerror}")
+            lost.append(Loss(f"{name}: {error.strerror}", leaf_of(name, truth)))
             continue
         if hashlib.sha256(data[:size]).hexdigest() != digest:
-            lost.append(f"{name}: {len(data)} bytes, of {size} promised ones some are others")
+            lost.append(Loss(f"{name}: {len(data)} bytes, of {size} promised ones some are others", leaf_of(name, truth)))
     return lost
 
 
-def lost_fragments(card: Path, promises: Promises, leaves: Sequence[Entry]) -> list[str]:
+def lost_fragments(card: Path, promises: Promises, leaves: Sequence[Entry], truth: Sequence[Entry]) -> list[Loss]:
     """After the boot: each promised fragment has its leaf and stands in its recording's manifest; what was closed stays so."""
     lost = []
     told = {(one.fields["recording"], one.fields["seq"]): one.fields["sealed"] for one in leaves if one.kind == "fragment"}
@@ -153,11 +209,13 @@ def lost_fragments(card: Path, promises: Promises, leaves: Sequence[Entry]) -> l
         manifest = manifests[recording]
         listed = {} if manifest is None else {one.seq: one.sealed_sha256 for one in manifest.fragments}
         if (recording, seq) not in told or listed.get(seq) != told[recording, seq]:
-            lost.append(f"fragment {seq} of {recording}: {'no leaf' if (recording, seq) not in told else 'not in the manifest'}")
+            why = "no leaf" if (recording, seq) not in told else "not in the manifest"
+            name = f"vault/{recording}/{fragment_name(seq)}"
+            lost.append(Loss(f"fragment {seq} of {recording}: {why}", leaf_of(name, truth)))
     for recording in sorted(promises.closed):
         manifest = manifests.get(recording)
         if manifest is None or manifest.end.cause != "button":
-            lost.append(f"{recording} was closed")
+            lost.append(Loss(f"{recording} was closed", leaf_of(f"vault/{recording}/{MANIFEST}", truth)))
     return lost
 
 
