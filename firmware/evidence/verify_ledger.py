@@ -189,9 +189,13 @@ def _sights(
 
 
 def check_boots(entries: Sequence[Entry]) -> list[Finding]:
-    """The key store's counter against the boot leaves: up by one each time, or something happened in between."""
+    """The key store's counter against the boot leaves: from one, up by one each time, or something happened before or in between."""
     findings: list[Finding] = []
     boots = [entry for entry in entries if entry.kind == "boot"]
+    if boots and boots[0].fields["counter"] > 1:
+        earlier = f"{boots[0].fields['counter'] - 1} boot(s) before {boots[0].fields['counter']} left no leaf"
+        text = f"{earlier}: they wrote on another card, or power went before the first leaf was written, or the ledger was lost"
+        findings.append(Finding(Severity.UNCHECKED, "ledger", text, utc=boots[0].time.utc, code="boot-counter-skipped", remedy=_BOOT_AGAIN))
     for boot in boots:
         if boot.fields["counter"] != boot.boot:
             text = f"leaf {boot.n}: the boot calls itself {boot.boot}, and the key store counted {boot.fields['counter']}"
