@@ -117,11 +117,11 @@ class Judgement:
     reported: list[str] = field(default_factory=list)
     """Who says that something is wrong: no file system, no boot, a verdict."""
     ends_at: int | None = None
-    """The leaf from which on the ledger was lost, if the camera's next word is that power was lost there."""
+    """The leaf from which on the ledger was lost, when what follows says so: a boot after a power loss, or boots that left no leaf."""
 
     @property
     def silent(self) -> list[str]:
-        """Lost, and nobody says so: neither a verdict, nor a ledger that ends before it by a power loss."""
+        """Lost, and nobody says so: neither a verdict, nor a ledger that ends before it."""
         if self.reported:
             return []
         return [one.text for one in self.lost if one.leaf is not None and (self.ends_at is None or one.leaf < self.ends_at)]
@@ -146,8 +146,8 @@ def judge(card: Path, marks: Sequence[Mark], court: Court, truth: Sequence[Entry
         found.reported.append("boot")
         return found
     found.lost += lost_fragments(card, promises, leaves, truth)
-    found.ends_at = end_of(leaves, truth)
     report = court.verify(card)
+    found.ends_at = end_of(leaves, truth, report)
     if report.recordings and report.verdict is not Verdict.AUTHENTIC:
         bad = [one.sentence() for part in (report, *report.recordings) for one in part.findings if one.severity.value in ("bad", "missing")]
         found.unexplained.append(f"{report.verdict.value}: {'; '.join(bad[:3])}")
@@ -156,11 +156,15 @@ def judge(card: Path, marks: Sequence[Mark], court: Court, truth: Sequence[Entry
     return found
 
 
-def end_of(leaves: Sequence[Entry], truth: Sequence[Entry]) -> int | None:
-    """How many leaves of the recorded lives are still there, when the camera's next word is a boot after a power loss."""
+def end_of(leaves: Sequence[Entry], truth: Sequence[Entry], report: Report) -> int | None:
+    """How many leaves of the recorded lives are still there. ``None`` when what follows is not the boot after a power loss; nothing is
+    left, and that is told, when the verifier misses the boots before the first."""
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(leaves, truth, strict=False)))
     after = next((one for one in leaves[same:] if one.kind != "torn"), None)
-    return same if after is not None and after.kind == "boot" and after.fields["previous"] == "power-loss" else None
+    if after is None or after.kind != "boot":
+        return None
+    missed = same == 0 and any(one.code == "boot-counter-skipped" for one in report.findings)
+    return same if missed or after.fields["previous"] == "power-loss" else None
 
 
 _NAMED_BY = {BEGIN: "begin", BEGIN_SIGNATURE: "begin", ASSIGNMENT: "begin", INIT: "init"}

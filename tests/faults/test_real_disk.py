@@ -1,4 +1,5 @@
-"""Power cuts of the recorder on a real ext4: no promise is broken, and twins of it that do not sync are caught by the same judge.
+"""Power cuts of the recorder on a real ext4: no promise is broken; twins of it that do not sync are caught by the same judge; what a card
+loses that does not keep its own word is told.
 
 The daemon runs in a process of its own on a file system whose disk logs every write and flush (``tests/disk``). From that log come the
 images that a card may hold after a cut at any point of it; on each the camera boots, and the verifier reads what it left.
@@ -22,6 +23,7 @@ TORTURE = bool(os.environ.get("OATHCAM_TORTURE"))
 POINTS = 1000 if TORTURE else 250
 SEEDS = (1, 2, 3) if TORTURE else (1,)
 TWIN_POINTS = 200 if TORTURE else 40
+CARD_POINTS = 200 if TORTURE else 30
 
 pytestmark = [pytest.mark.xdist_group("real disk"), pytest.mark.system, pytest.mark.timeout(3600 if TORTURE else 300)]
 
@@ -63,3 +65,19 @@ def test_a_writer_that_does_not_sync_its_directories_is_caught(rig: Path) -> Non
     outcome = campaign(rig, Twin.NO_DIRECTORY_SYNC, TWIN_POINTS, 1)
     assert len(outcome["found"]) >= TWIN_POINTS / 10
     assert all("No such file" in lost for one in outcome["found"] for lost in one["lost"])
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        pytest.param((4, 0), id="ignores its last four flushes"),
+        pytest.param((0, 16_384), id="spoils the page that it was writing"),
+        pytest.param((0, 4_194_304), id="spoils the erase block that it was writing"),
+        pytest.param((2, 131_072), id="does both"),
+    ],
+)
+def test_what_a_bad_card_loses_is_told(rig: Path, card: tuple[int, int]) -> None:
+    """BWC-POL-29, BWC-POL-40: no file system, no boot, a verdict, or a ledger that ends before what was lost, and says why."""
+    outcome = campaign(rig, Twin.RIGHT, CARD_POINTS, 1, *card)
+    assert [one for one in outcome["found"] if one["silent"]] == []
+    assert sum(bool(one["lost"] or one["reported"]) for one in outcome["found"]) >= CARD_POINTS / 10
