@@ -189,7 +189,8 @@ def test_one_sealed_fragment(card: Path, recording: Path, run: Run, tmp_path: Pa
     shutil.copy(card / "vault" / RECORDING / "000002.m4s.p7m", loose)
     code, report = run(loose, key=True)
     assert (code, found(report, "missing")) == (3, {"no-manifest"})
-    loose.write_bytes(loose.read_bytes()[:-1] + b"\0")
+    sealed = loose.read_bytes()
+    loose.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
     assert run(loose, key=True)[0] == 1
 
 
