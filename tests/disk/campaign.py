@@ -28,7 +28,7 @@ from tests.disk.camera import LIVES
 from tests.disk.crashes import Card, Crash, Crashes, candidates
 from tests.disk.judge import Court, Judgement, judge
 from tests.disk.log import Flush, Mark, Record, Write, read_log
-from tests.disk.mounts import make_disk, mounted, recorded
+from tests.disk.mounts import in_memory, make_disk, mounted, recorded
 from tests.disk.pictures import HEIGHT, WIDTH, make_footage
 from tests.disk.recorder import die_with_parent
 from tests.disk.witness import Twin
@@ -37,7 +37,6 @@ from tools.provision import Agency, CameraOrder, make_camera
 from tools.sources import load_key, load_roots
 
 _POLICY = {"width": WIDTH, "height": HEIGHT, "bitrate_bps": 250_000, "seconds": 2, "reserve_bytes": 16_777_216}
-_MEMORY = Path("/dev/shm")
 
 
 def make_rig(directory: Path, agency: Agency) -> Path:
@@ -120,9 +119,7 @@ def judge_image(image: Path, at: Path, crash: Crash, recording: Recording, court
 def main(rig: str, twin: str, points: str, seed: str, ignored_flushes: str = "0", spoiled_bytes: str = "0") -> None:
     die_with_parent()
     started = time.monotonic()
-    memory = _MEMORY if _MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="disk-", dir=memory) as directory:
-        work = Path(directory)
+    with in_memory(Path(tempfile.mkdtemp(prefix="work-", dir=rig))) as work:
         court = open_court(Path(rig), work)
         recording = record(Path(rig), work, Twin(twin), court)
         chosen = choose(recording.records, int(points), int(seed))

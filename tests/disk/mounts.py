@@ -50,6 +50,16 @@ def make_disk(image: Path, holds: Path) -> None:
 
 
 @contextmanager
+def in_memory(at: Path) -> Iterator[Path]:
+    """A directory whose files take memory, and go with this process's mounts."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700", "images", at], check=True)
+    try:
+        yield at
+    finally:
+        _unmount(at)
+
+
+@contextmanager
 def mounted(image: Path, at: Path) -> Iterator[Path]:
     """A file system of a file, mounted by a loop device that is released with it. OSError when it cannot be mounted."""
     done = subprocess.run(["mount", "-o", "loop,noatime", "-t", "ext4", image, at], capture_output=True, text=True)
