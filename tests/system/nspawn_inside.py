@@ -178,7 +178,7 @@ def hung() -> None:
     wait("a fragment on the card", fragments)
     alive_s = time.monotonic() - before
     still = show("oathcamd", "MainPID")["MainPID"] == pid
-    sh("systemctl", "kill", "--signal=STOP", "oathcamd")
+    sh("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "oathcamd")
     before = time.monotonic()
     wait("the restart", lambda: show("oathcamd", "NRestarts")["NRestarts"] == "1")
     noticed_s = time.monotonic() - before
