@@ -57,5 +57,7 @@ def parse_time_sei(nal: bytes) -> PictureTime:
 def insert_time(unit: AccessUnit) -> AccessUnit:
     """The same picture with its time in front of the first slice, behind delimiter, parameter sets and other SEI."""
     nals = unit.nals
-    first = next(index for index, nal in enumerate(nals) if is_vcl(nal))
+    first = 0
+    while not is_vcl(nals[first]):
+        first += 1
     return AccessUnit((*nals[:first], build_time_sei(unit.time), *nals[first:]), unit.keyframe, unit.time)
