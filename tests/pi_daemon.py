@@ -120,16 +120,23 @@ class PiDaemon:
     def start(self, prefix: Sequence[str] = ()) -> None:
         """Returns once the camera is ready, or recording again. ``prefix``: a command that starts the daemon in its own place."""
         before = len(self.entries())
+        log = (self.directory / "oathcamd.log").open("ab")
+        self.process = subprocess.Popen(
+            [*prefix, *self.command()], env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        log.close()
+        self.until("ready", lambda: [one for one in self.entries()[before:] if one.kind in ("ready", "begin", "fault")])
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-P", "-m", "firmware", "run", "--config", str(self.config)]
+
+    def environment(self) -> dict[str, str]:
         environment = {**os.environ, "OATHCAM_BENCH": str(self.hand.path), "OATHCAM_HEADER": str(self._header)}
         environment |= {"OATHCAM_HEADER_BOARD": self._board, "PYTHONPATH": str(pi_bench.FAKES)}
         environment["PYTHONWARNINGS"] = "ignore::DeprecationWarning"  # picamera2 starts its threads in an old way
         if self._film:
             environment["OATHCAM_BENCH_FILM"] = self._film
-        log = (self.directory / "oathcamd.log").open("ab")
-        command = [*prefix, sys.executable, "-P", "-m", "firmware", "run", "--config", str(self.config)]
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        log.close()
-        self.until("ready", lambda: [one for one in self.entries()[before:] if one.kind in ("ready", "begin", "fault")])
+        return environment
 
     def stop(self) -> int:
         """An orderly end; the exit code."""

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +54,8 @@ from tests.bench.footage import FPS, Span
 
 EPOCH_NS = 1_790_000_000 * 10**9
 MS = 1_000_000
+HOLD_S = 3
+"""Of the default policy."""
 
 
 class Call(Timer):
@@ -93,17 +95,24 @@ class Time(Clock):
 
 
 class FileCamera(Camera, Inbox):
-    """Camera and inbox in one: asking for the next item makes the next picture arrive."""
+    """Camera and inbox in one: asking for the next item makes the next picture arrive.
 
-    def __init__(self, clock: Time, annexb: Path, spans: list[Span], rounds: int) -> None:
+    ``pictures``: each coded, and whether it is an IDR.
+    """
+
+    def __init__(self, clock: Time, pictures: Iterator[tuple[bytes, bool]]) -> None:
         self._clock = clock
-        self._file = os.open(annexb, os.O_RDONLY | os.O_CLOEXEC)
-        self._spans: Iterator[Span] = itertools.chain.from_iterable(itertools.repeat(spans, rounds))
+        self._pictures = pictures
         self._items: deque[object] = deque()
         self._sink: CameraSink | None = None
         self._number = 0
         self._start_ns = 0
         self.at_end: Callable[[], None] | None = None
+
+    @property
+    def delivered(self) -> int:
+        """Pictures so far."""
+        return self._number
 
     def start(self, video: VideoFormat, sink: CameraSink) -> None:
         self._start_ns = self._clock.ns
@@ -140,8 +149,8 @@ class FileCamera(Camera, Inbox):
         return self._items.popleft() if self._items else None
 
     def _deliver(self) -> bool:
-        span = next(self._spans, None)
-        if span is None or self._sink is None:
+        coded = next(self._pictures, None) if self._sink is not None else None
+        if coded is None or self._sink is None:
             callback, self.at_end = self.at_end, None
             if callback is not None:
                 callback()
@@ -149,24 +158,38 @@ class FileCamera(Camera, Inbox):
         captured_ns = self._start_ns + self._number * 10**9 // FPS
         self._number += 1
         self._clock.run_until(captured_ns)
-        data = os.pread(self._file, span.size, span.offset)
-        self._sink.picture(Picture(data, span.keyframe, self._clock.now()))
+        self._sink.picture(Picture(coded[0], coded[1], self._clock.now()))
         return True
 
 
-class Hands(Buttons):
-    """Presses twice at ``press_ns``, and never again."""
+def read_again(annexb: Path, spans: Sequence[Span], rounds: int) -> Iterator[tuple[bytes, bool]]:
+    """The file's pictures ``rounds`` times, each read when it is its turn: none waits in memory."""
+    file = os.open(annexb, os.O_RDONLY | os.O_CLOEXEC)
+    for span in itertools.chain.from_iterable(itertools.repeat(spans, rounds)):
+        yield os.pread(file, span.size, span.offset), span.keyframe
+    os.close(file)
 
-    def __init__(self, clock: Time, press_ns: int) -> None:
+
+class Hands(Buttons):
+    """Presses twice at each ``begin_s``, and has held the button long enough at each ``end_s``; seconds after the start, ``None``: never."""
+
+    def __init__(self, clock: Time, presses: Sequence[tuple[float, float | None]]) -> None:
         self._clock = clock
-        self._press_ns = press_ns
+        self._presses = presses
+        self._began_ns = clock.ns
 
     def subscribe(self, callback: Callable[[ButtonEdge], None]) -> None:
         def edge(pressed: bool) -> None:
             callback(ButtonEdge(ButtonName.RECORD, pressed, self._clock.now()))
 
-        for offset_ms, pressed in ((0, True), (80, False), (200, True), (280, False)):
-            self._clock.call_at(self._press_ns + offset_ms * MS, partial(edge, pressed))
+        def plan(at_s: float, edges_ms: Sequence[int]) -> None:
+            for number, offset_ms in enumerate(edges_ms):
+                self._clock.call_at(self._began_ns + round(at_s * 10**9) + offset_ms * MS, partial(edge, number % 2 == 0))
+
+        for begin_s, end_s in self._presses:
+            plan(begin_s, (0, 80, 200, 280))
+            if end_s is not None:
+                plan(end_s - HOLD_S, (0, 3300))
 
     def is_pressed(self, button: ButtonName) -> bool:
         return False
@@ -246,10 +269,12 @@ class InPlace(Worker):
         pass
 
 
-def open_device(card: Path, keys: Path, annexb: Path, spans: list[Span], rounds: int, press_s: int) -> tuple[Hal, FileCamera]:
-    """One camera whose footage is ``rounds`` times the file, activated ``press_s`` seconds after it starts."""
+def open_device(
+    card: Path, keys: Path, pictures: Iterator[tuple[bytes, bool]], presses: Sequence[tuple[float, float | None]]
+) -> tuple[Hal, FileCamera]:
+    """One camera that sees ``pictures`` and is activated as ``presses`` say (see :class:`Hands`)."""
     clock = Time()
-    camera = FileCamera(clock, annexb, spans, rounds)
+    camera = FileCamera(clock, pictures)
     volume = DirectoryVolume(card)
     hal = Hal(
         backend="bench",
@@ -257,7 +282,7 @@ def open_device(card: Path, keys: Path, annexb: Path, spans: list[Span], rounds:
         inbox=camera,
         camera=camera,
         microphone=Silence(),
-        buttons=Hands(clock, clock.ns + press_s * 10**9),
+        buttons=Hands(clock, presses),
         indicators=Lamps(),
         key_store=FileKeyStore(keys),
         entropy=SystemEntropy(),

@@ -12,17 +12,19 @@ import json
 import sys
 from pathlib import Path
 
+from device import open_device, read_again
+from footage import Span
+
 from firmware.boot import boot
 from firmware.config import load_config
-from tests.bench.device import open_device
-from tests.bench.footage import Span
 
 
 def record(camera: Path, annexb: Path, rounds: int, press_s: int) -> None:
     """Boot, buffer, record, close."""
     config = load_config(camera / "oathcamd.toml")
     spans = [Span(*fields) for fields in json.loads(annexb.with_suffix(".json").read_text())]
-    hal, source = open_device(config.state_directory, config.key_directory, annexb, spans, rounds, press_s)
+    pictures = read_again(annexb, spans, rounds)
+    hal, source = open_device(config.state_directory, config.key_directory, pictures, [(press_s, None)])
     daemon = boot(hal, config)
     source.at_end = lambda: daemon.ask_shutdown("end of the footage")
     daemon.run()

@@ -1,0 +1,91 @@
+"""How long a press and a picture wait until they are durable, against the file system's own fsync in the same run (``live.py``).
+
+Several cameras press at once, each a process: a press takes the button's holding time, and a benchmark has minutes. They share processor
+and journal, with each other and with the fsyncs that they are compared to, so that times are rather too long than too short.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from footage import DEFAULT
+from workshop import HERE, Figures, Workshop, percentile, reaped, result
+
+CAMERAS = 4
+GOP_MS = 1000.0
+LIVE_PICTURES = 90
+"""A recording holds at least so many pictures that came after its press."""
+SLOW_SYNC_MS = 10
+"""Of a card that is slow to flush; a plain SD card takes as long, by its makers' classes (estimate)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds; ``syncs``: the fsyncs of one press."""
+
+    press: list[float]
+    picture: list[float]
+    fsync: list[float]
+    syncs: list[int]
+
+
+def measure(shop: Workshop, presses: int, sync_ms: int = 0) -> Times:
+    """``presses`` of each camera."""
+    stream = shop.stream(DEFAULT)
+    cameras = [shop.camera(f"live-{number}", hold_to_stop_ms=2000) for number in range(CAMERAS)]
+    script = HERE / "live.py"
+    commands = [[sys.executable, str(script), str(camera), str(stream.annexb), str(presses), str(sync_ms)] for camera in cameras]
+    processes = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) for command in commands]
+    times = Times([], [], [], [])
+    for process, camera in zip(processes, cameras, strict=True):
+        assert process.stdout is not None
+        output = process.stdout.read()
+        process.stdout.close()
+        reaped(process)
+        _add(times, output, camera, presses)
+    return times
+
+
+def _add(times: Times, output: bytes, camera: Path, presses: int) -> None:
+    """A press without a recording, or a recording that lost a picture, was not measured."""
+    facts = json.loads(output)
+    manifests = [json.loads(path.read_text()) for path in (camera / "card/vault").glob("*/manifest.json")]
+    pictures = sum(fragment["pictures"] for manifest in manifests for fragment in manifest["fragments"])
+    counts = {len(manifests), facts["recordings"], len(facts["press_ms"]), len(facts["press_syncs"])}
+    live = len(facts["picture_ms"])
+    if counts != {presses} or facts["drops"] or facts["faults"] or not presses * LIVE_PICTURES <= live <= pictures:
+        sys.exit(f"bench: {presses} presses made {counts} recordings with {live} of {pictures} pictures; {facts['drops']} drops")
+    times.press.extend(facts["press_ms"])
+    times.picture.extend(facts["picture_ms"])
+    times.fsync.extend(facts["fsync_ms"])
+    times.syncs.extend(facts["press_syncs"])
+    shutil.rmtree(camera)
+
+
+def latency(shop: Workshop, presses: int) -> Figures:
+    plain = measure(shop, presses)
+    slow = measure(shop, max(2, presses // 3), SLOW_SYNC_MS)
+    return {
+        "press_to_durable_p99": _press(plain, 99, 3.0),
+        "press_to_durable_p50": _press(plain, 50, 3.0),
+        "press_to_durable_p99_slow_card": _press(slow, 99, 3.0),
+        "press_to_durable_fsyncs": result(max(plain.syncs), "fsyncs", "", None, 3.0),
+        "promise_lag_p99": _promise(plain),
+        "promise_lag_p99_slow_card": _promise(slow),
+    }
+
+
+def _press(times: Times, percent: int, aim: float) -> dict[str, object]:
+    own = percentile(times.fsync, percent)
+    return result(percentile(times.press, percent), "ms", f"the file system's fsync, {percent} %", own, aim)
+
+
+def _promise(times: Times) -> dict[str, object]:
+    """Pictures wait for the end of their GOP; the first one as long as it lasts."""
+    bound = GOP_MS + 3 * percentile(times.fsync, 99)
+    return result(percentile(times.picture, 99), "ms", "one GOP and three fsyncs, 99 %", bound, 1.0)
