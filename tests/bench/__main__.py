@@ -117,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=int, default=5)
-    parser.add_argument("--presses", type=int, default=25, help="of each of the four cameras whose latency is measured")
+    parser.add_argument("--presses", type=int, default=20, help="of each of the four cameras whose latency is measured")
     parser.add_argument("--only", metavar="NAME")
     parser.add_argument("--profile", default="", metavar="FILE")
     options = parser.parse_args()

@@ -171,7 +171,7 @@ def read_again(annexb: Path, spans: Sequence[Span], rounds: int) -> Iterator[tup
 
 
 class Hands(Buttons):
-    """Presses twice at each ``begin_s``, and has held the button long enough at each ``end_s``; seconds after the start, ``None``: never."""
+    """Presses twice at each ``begin_s``, has held the button long enough at each ``end_s`` (``None``: never); seconds after the start."""
 
     def __init__(self, clock: Time, presses: Sequence[tuple[float, float | None]]) -> None:
         self._clock = clock

@@ -69,23 +69,24 @@ def _add(times: Times, output: bytes, camera: Path, presses: int) -> None:
 
 def latency(shop: Workshop, presses: int) -> Figures:
     plain = measure(shop, presses)
-    slow = measure(shop, max(2, presses // 3), SLOW_SYNC_MS)
+    slow = measure(shop, max(2, presses // 4), SLOW_SYNC_MS)
+    # Of the slow card the fsync's median: its length is given, and what is above it is this machine's.
     return {
-        "press_to_durable_p99": _press(plain, 99, 3.0),
-        "press_to_durable_p50": _press(plain, 50, 3.0),
-        "press_to_durable_p99_slow_card": _press(slow, 99, 3.0),
+        "press_to_durable_p99": _press(plain, 99, 99),
+        "press_to_durable_p50": _press(plain, 50, 50),
+        "press_to_durable_p99_slow_card": _press(slow, 99, 50),
         "press_to_durable_fsyncs": result(max(plain.syncs), "fsyncs", "", None, 3.0),
-        "promise_lag_p99": _promise(plain),
-        "promise_lag_p99_slow_card": _promise(slow),
+        "promise_lag_p99": _promise(plain, 99),
+        "promise_lag_p99_slow_card": _promise(slow, 50),
     }
 
 
-def _press(times: Times, percent: int, aim: float) -> dict[str, object]:
-    own = percentile(times.fsync, percent)
-    return result(percentile(times.press, percent), "ms", f"the file system's fsync, {percent} %", own, aim)
+def _press(times: Times, percent: int, own_percent: int) -> dict[str, object]:
+    own = percentile(times.fsync, own_percent)
+    return result(percentile(times.press, percent), "ms", f"the file system's fsync, {own_percent} %", own, 3.0)
 
 
-def _promise(times: Times) -> dict[str, object]:
+def _promise(times: Times, own_percent: int) -> dict[str, object]:
     """Pictures wait for the end of their GOP; the first one as long as it lasts."""
-    bound = GOP_MS + 3 * percentile(times.fsync, 99)
-    return result(percentile(times.picture, 99), "ms", "one GOP and three fsyncs, 99 %", bound, 1.0)
+    bound = GOP_MS + 3 * percentile(times.fsync, own_percent)
+    return result(percentile(times.picture, 99), "ms", f"one GOP and three fsyncs, {own_percent} %", bound, 1.0)
