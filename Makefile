@@ -56,7 +56,7 @@ soak: ## a long recording in real time, MINUTES=10, SOAK_ARGS='--backend pi-liba
 	@.ci/bootstrap test
 	@$(PYTHON) tests/machine/soak.py --minutes $(MINUTES) $(SOAK_ARGS)
 
-bench: ## CPU and memory of the evidence path against ffmpeg and age, and of the Pi's capture; writes bench.json
+bench: ## what the recorder costs and how fast it is, each figure against a peer; BENCH_ARGS='--only NAME'; writes bench.json
 	@.ci/bootstrap test
 	@$(PYTHON) tests/bench $(BENCH_ARGS)
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from workshop import ROOT, Figures, Workshop, reaped, result, run
 
 PATIENCE_S = 30.0
+SETTLED_S = 0.1
+"""It may say that it is ready before it listens to SIGTERM."""
 IMPORTS = "import picamera2, gpiozero"
 
 
@@ -62,6 +64,7 @@ def _start(command: list[str], environment: dict[str, str], directory: Path) -> 
             process.kill()
             sys.exit(f"bench: oathcamd was not ready: {(directory / 'oathcamd.log').read_text()[-2000:]}")
         wall_s = time.perf_counter() - before
+        time.sleep(SETTLED_S)
         process.send_signal(signal.SIGTERM)
         cpu_s = reaped(process)
     os.unlink(address)
