@@ -21,13 +21,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import capture
-import latency
-import pipeline
-import startup
 from rich.console import Console
 from rich.table import Table
-from workshop import ROOT, Figures, Workshop, result, workshop
+
+from tests.bench import capture, latency, pipeline, startup
+from tests.bench.workshop import ROOT, Figures, Workshop, result, workshop
 
 PROGRAMS = ("ffmpeg", "ffprobe", "age", "age-keygen")
 

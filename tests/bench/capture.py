@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from fed_camera import FPS, SECONDS, FedCamera
 
 from hal.interfaces import Camera, ClockReading, ClockTrust, Picture, VideoFormat
 from hal.luma import Stamp, shrink
@@ -23,6 +22,7 @@ from hal.pi.board import BOARDS
 from hal.pi.process_camera import ProcessCamera
 from hal.pi.spawn import CaptureProcess
 from hal.posix import PosixClock
+from tests.bench.fed_camera import FPS, SECONDS, FedCamera
 
 BOARD = BOARDS["zero2w"]
 EPOCH_NS = 1_790_000_000 * 10**9

@@ -13,8 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from footage import DEFAULT
-from workshop import HERE, Figures, Workshop, percentile, reaped, result
+from tests.bench.footage import DEFAULT
+from tests.bench.workshop import HERE, Figures, Workshop, percentile, reaped, result
 
 CAMERAS = 4
 GOP_MS = 1000.0

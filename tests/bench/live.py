@@ -21,9 +21,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from device import open_device
-from footage import FPS, Span
-
 from firmware.boot import boot
 from firmware.config import load_config
 from hal.directory_volume import DirectoryVolume
@@ -44,6 +41,8 @@ from hal.interfaces import (
     VolumeFile,
 )
 from hal.posix import PosixClock, QueueInbox, ThreadWorker
+from tests.bench.device import open_device
+from tests.bench.footage import FPS, Span
 
 LOG = "ledger/log"
 WARM_UP_S, TAP_S, RECORDED_S, HOLD_S, SETTLED_S, PATIENCE_S = 1.5, 0.06, 1.0, 2.2, 0.2, 20.0

@@ -12,11 +12,10 @@ import json
 import sys
 from pathlib import Path
 
-from device import open_device, read_again
-from footage import Span
-
 from firmware.boot import boot
 from firmware.config import load_config
+from tests.bench.device import open_device, read_again
+from tests.bench.footage import Span
 
 
 def record(camera: Path, annexb: Path, rounds: int, press_s: int) -> None:

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from footage import DEFAULT, FPS, FULL_HD
-from workshop import HERE, Figures, Run, Workshop, result, run
+from tests.bench.footage import DEFAULT, FPS, FULL_HD
+from tests.bench.workshop import HERE, Figures, Run, Workshop, result, run
 
 PRESS_S = 31
 """Activation comes when the pre-event buffer has been full for a second."""

@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from device import read_again
-from footage import FPS, Span
+from tests.bench.device import read_again
+from tests.bench.footage import FPS, Span
 
 TESTS = Path(__file__).resolve().parents[1]
 BUFFER_MS = 30_000

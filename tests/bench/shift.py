@@ -14,11 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from device import open_device
-from footage import FPS, Span
-
 from firmware.boot import boot
 from firmware.config import load_config
+from tests.bench.device import open_device
+from tests.bench.footage import FPS, Span
 
 FIRST_S = 600
 """The first press; the others follow an hour after each other."""

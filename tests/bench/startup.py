@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from workshop import ROOT, Figures, Workshop, reaped, result, run
+from tests.bench.workshop import ROOT, Figures, Workshop, reaped, result, run
 
 PATIENCE_S = 30.0
 SETTLED_S = 0.1

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from footage import DEFAULT, Shape, Span, access_units, footage
-
 from hal.interfaces import KeyProtection
+from tests.bench.footage import DEFAULT, Shape, Span, access_units, footage
 from tools.provision import CameraOrder, make_agency, make_camera
 
 ROOT = Path(__file__).resolve().parents[2]
