@@ -10,8 +10,9 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 from firmware.config import DeviceConfig, load_config
 from firmware.errors import OathcamError, UnavailableError, UsageError
@@ -20,19 +21,38 @@ from hal.errors import HalError, HalUnavailable
 DEFAULT_CONFIG = Path("/etc/oathcam/oathcamd.toml")
 
 
+class _Ending:
+    """What a signal asks for: an end in order, also when it came while the recorder was booting."""
+
+    def __init__(self) -> None:
+        self._asked: list[str] = []
+        self._ask: Callable[[str], None] = self._asked.append
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self._ask(signal.Signals(number).name)
+
+    def tell(self, ask: Callable[[str], None]) -> None:
+        """``ask`` is called for what came so far, and for what comes."""
+        self._ask = ask
+        for name in self._asked:
+            ask(name)
+
+
 def run(config: DeviceConfig) -> int:
     """Open the back-end, boot, loop until a signal asks for the end, close in order."""
     from hal.backends import open_hal
 
     places = {"volume": config.state_directory, "keys": config.key_directory, "sync_request": config.run_directory / "sync-request"}
     options = {**config.hal_options, **{name: str(path) for name, path in places.items()}}
+    ending = _Ending()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ending)
     hal = open_hal(config.backend, options)
     try:
         from firmware.boot import boot  # after the back-end: what a camera imports takes its time beside what this imports
 
         daemon = boot(hal, config)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda signum, _frame: daemon.ask_shutdown(signal.Signals(signum).name))
+        ending.tell(daemon.ask_shutdown)
         try:
             daemon.run()
         finally:
