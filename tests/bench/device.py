@@ -10,7 +10,7 @@ import heapq
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -162,12 +162,14 @@ class FileCamera(Camera, Inbox):
         return True
 
 
-def read_again(annexb: Path, spans: Sequence[Span], rounds: int) -> Iterator[tuple[bytes, bool]]:
+def read_again(annexb: Path, spans: Sequence[Span], rounds: int) -> Generator[tuple[bytes, bool]]:
     """The file's pictures ``rounds`` times, each read when it is its turn: none waits in memory."""
     file = os.open(annexb, os.O_RDONLY | os.O_CLOEXEC)
-    for span in itertools.chain.from_iterable(itertools.repeat(spans, rounds)):
-        yield os.pread(file, span.size, span.offset), span.keyframe
-    os.close(file)
+    try:
+        for span in itertools.chain.from_iterable(itertools.repeat(spans, rounds)):
+            yield os.pread(file, span.size, span.offset), span.keyframe
+    finally:
+        os.close(file)
 
 
 class Hands(Buttons):

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle, islice
+from itertools import islice
 from pathlib import Path
 
 from firmware.boot import boot
@@ -83,7 +83,8 @@ class Eye(device.FileCamera):
     """Marks what the daemon says of promises, and up to which instant everything that was to be done is done."""
 
     def __init__(self, clock: device.Time, annexb: Path, spans: Sequence[Span], pictures: int, log: DiskLog | None) -> None:
-        super().__init__(clock, annexb, list(islice(cycle(spans), pictures)), 1)
+        self._film = device.read_again(annexb, spans, pictures // len(spans) + 1)
+        super().__init__(clock, islice(self._film, pictures))
         self._log = log
 
     def put(self, item: object, *, urgent: bool = False) -> bool:
@@ -100,7 +101,7 @@ class Eye(device.FileCamera):
         return super().get()
 
     def shut(self) -> None:
-        os.close(self._file)
+        self._film.close()
 
 
 def open_body(config: DeviceConfig, volume: Volume, footage: Path, life: int, log: DiskLog | None = None) -> Hal:
