@@ -8,8 +8,10 @@ and to know how good the other clock is: bounds hold on that clock. Times in mic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from firmware.custody.entries import Entry
 
@@ -52,7 +54,7 @@ class ReferenceClock:
         told = {one.receipt_sha256: one.utc_us for one in references if one.receipt_sha256}
         receipts = (entry for entry in entries if entry.kind == "receipt")
         self._lows = [_point(entry, told[digest]) for entry in receipts if (digest := entry.fields["receipt_sha256"]) in told]
-        self._highs = [_point(entry, one.utc_us) for one in references for entry in _last_leaves(entries[: one.size])]
+        self._highs = list(_upper(entries, sorted(references, key=lambda one: one.size)))
         self.who = tuple(sorted({one.who for one in references}))
 
     def at(self, boot: int, boottime_us: int) -> Bounds:
@@ -87,9 +89,15 @@ def _point(entry: Entry, utc_us: int) -> _Point:
     return _Point(entry.boot, entry.time.boottime_ns // 1000, utc_us)
 
 
-def _last_leaves(entries: Sequence[Entry]) -> Iterable[Entry]:
-    """The last leaf of each boot."""
-    return {entry.boot: entry for entry in entries}.values()
+def _upper(entries: Sequence[Entry], by_size: Sequence[Reference]) -> Iterator[_Point]:
+    """What each statement says of the newest leaf that it counts, and the earliest that counts all of a boot of that boot's last leaf."""
+    yield from (_point(entries[one.size - 1], one.utc_us) for one in by_size if 0 < one.size <= len(entries))
+    sizes = [one.size for one in by_size]
+    earliest = list(accumulate((one.utc_us for one in reversed(by_size)), min))[::-1]
+    for index in {entry.boot: index for index, entry in enumerate(entries)}.values():
+        place = bisect_right(sizes, index)
+        if place < len(sizes):
+            yield _point(entries[index], earliest[place])
 
 
 def _carried(point: _Point, boottime_us: int, sign: int) -> int:
