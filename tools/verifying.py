@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from rich.markup import escape
@@ -17,7 +18,7 @@ from firmware.evidence import cms
 from firmware.evidence.copies import Copy, compare_copies
 from firmware.evidence.findings import Finding, Notebook, RecordingReport, Report, Severity, Verdict
 from firmware.evidence.manifest import Manifest
-from firmware.evidence.verify import OpeningKey, verify_device
+from firmware.evidence.verify import OpeningKey, unreadable, verify_device
 from firmware.evidence.verify_film import Papers, verify_film
 from firmware.evidence.verify_ledger import Witnesses
 from firmware.evidence.verify_store import with_store
@@ -73,11 +74,11 @@ def verify_inputs(
             def show(recording: str, done: int, total: int, task: object = task) -> None:
                 bars.update(task, completed=done, total=total, note=escape(escaped(recording)))  # type: ignore[arg-type]
 
+            report = verify_device(source, roots, key, show, witnesses, source.only, target.fragment)
             try:
-                report = verify_device(source, roots, key, show, witnesses, source.only, target.fragment)
                 report = with_store(report, source, roots, stamp_roots)
-            except UnavailableError as error:  # a directory that does not tell what it holds
-                report = Report("", (Finding(Severity.MISSING, "manifest", str(error), code="file-missing", remedy=error.remedy),), ())
+            except UnavailableError as error:  # what was found of the device itself stands
+                report = replace(report, findings=(*report.findings, unreadable(error)))
             checked.append(Checked(str(source.root), report, target))
     compared = compare_copies([Copy(str(Path(one.place).resolve()), one.report, _is_whole(one)) for one in checked])
     checked = [replace(one, report=report) for one, report in zip(checked, compared, strict=True)]
@@ -97,7 +98,7 @@ def _unused(inputs: Inputs, docks: Mapping[str, bytes], checked: Sequence[Checke
     origins = {f"oathcam/{report.device}".encode() for report in reports if report.entries or report.findings}
     facts = [recording.facts for report in reports for recording in report.recordings]
     loose = [name for name, data in inputs.checkpoints.items() if data.partition(b"\n")[0] not in origins]
-    loose += [paper.place for paper in inputs.given_papers if not any(one and _says(paper, one) for one in facts)]
+    loose += [paper.place for paper in inputs.given_papers if _facts_of(paper) not in facts]
     told = [Checked(name, _nobody(name, Severity.MISSING, "unused", _ALONE, "Give what it belongs to, or leave it out.")) for name in loose]
     heard = " ".join(finding.text for report in reports for finding in report.all_findings)
     absent = [name for name in docks if f"witness {name!r}" not in heard]
@@ -106,11 +107,11 @@ def _unused(inputs: Inputs, docks: Mapping[str, bytes], checked: Sequence[Checke
     return told + [Checked(name, _nobody(f"witness {name}", Severity.UNCHECKED, "cosignature-unchecked", text, remedy)) for name in absent]
 
 
-def _says(paper: Papers, facts: Mapping[str, object]) -> bool:
+def _facts_of(paper: Papers) -> dict[str, Any] | None:
     try:
-        return Manifest.from_bytes(paper.manifest).as_dict() == facts
+        return Manifest.from_bytes(paper.manifest).as_dict()
     except FormatError:
-        return False
+        return None
 
 
 def _nobody(name: str, severity: Severity, code: str, text: str, remedy: str) -> Report:

@@ -88,7 +88,7 @@ def verify_device(
     try:
         ledger = check_ledger(source, roots, witnesses, findings)
     except UnavailableError as error:  # its directory does not tell what it holds
-        findings.append(_unreadable(error))
+        findings.append(unreadable(error))
         ledger = CheckedLedger("", None)
     view = LedgerView(ledger.state.entries) if ledger.state else None
     expected = view.expected() if view is not None else ()
@@ -100,7 +100,7 @@ def verify_device(
             check = RecordingCheck(source, recording, roots, key, view.of(recording) if view else None, progress, last_boot, fragment)
             found = check.run(ledger.serial)
         except UnavailableError as error:  # its directory does not tell what it holds
-            found = ((_unreadable(error, recording),), {})
+            found = ((unreadable(error, recording),), {})
         reports.append(RecordingReport(escaped(recording), *found))
     report = Report(ledger.serial or _device_of(reports), tuple(findings), tuple(reports))
     return report if ledger.state is None or view is None else _with_ledger(report, ledger)
@@ -139,11 +139,12 @@ def _names(source: Source, directory: str, findings: list[Finding]) -> Sequence[
     try:
         return source.names(directory)
     except UnavailableError as error:
-        findings.append(_unreadable(error))
+        findings.append(unreadable(error))
         return ()
 
 
-def _unreadable(error: UnavailableError, recording: str = "") -> Finding:
+def unreadable(error: UnavailableError, recording: str = "") -> Finding:
+    """A directory that is there and does not tell what it holds."""
     return Finding(Severity.MISSING, "manifest", str(error), recording, code="file-missing", remedy=error.remedy)
 
 

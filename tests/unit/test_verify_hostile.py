@@ -243,6 +243,7 @@ def test_a_directory_that_does_not_tell_what_it_holds(store: Path, run: Run, mon
     monkeypatch.setattr(os, "listdir", refuse)
     code, report = run(store)
     assert (code != 0, "file-missing" in found(report, "missing")) == (True, True)
+    assert report["devices"][0]["layers"] or report["devices"][0]["recordings"]
 
 
 @pytest.mark.parametrize("count", [1, 40])
