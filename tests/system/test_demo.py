@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from absent import need
+from absent import need_program
 
 from tools.policies import read_profile
 
@@ -97,8 +97,8 @@ def test_one_flipped_bit_names_the_fragment(shift: Path) -> None:
 
 def test_the_readmes_lines_open_a_recording_by_hand(shift: Path) -> None:
     """BWC-POL-25: openssl and cat are enough; ffprobe counts the manifest's pictures and ffmpeg decodes without a word."""
-    need("openssl")
-    ffprobe, ffmpeg = need("ffprobe"), need("ffmpeg")
+    need_program("openssl")
+    ffprobe, ffmpeg = need_program("ffprobe"), need_program("ffmpeg")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"<!-- by-hand.*?-->\n```sh\n(.*?)```", text, re.DOTALL)
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", lines], cwd=shift, capture_output=True, text=True, timeout=120)
@@ -117,7 +117,7 @@ def test_the_readmes_lines_open_a_recording_by_hand(shift: Path) -> None:
 
 def test_pictures_follow_one_another_without_a_seam(shift: Path) -> None:
     """BWC-POL-12: as ffprobe sees the opened file, every picture comes one thirtieth of a second after the one before."""
-    ffprobe = need("ffprobe")
+    ffprobe = need_program("ffprobe")
     movie = str(shift / "demo/SIM-0001-000001-0001.mp4")
     command = [ffprobe, "-v", "error", "-select_streams", "v", "-show_entries", "packet=pts", "-of", "csv=p=0", movie]
     stamps = [int(one.strip(",")) for one in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()]
@@ -158,7 +158,7 @@ def test_nothing_personal_lies_on_the_card_or_in_the_store_in_clear(shift: Path)
                 data = path.read_bytes()
                 assert not any(word in data for word in words), path
     notes = shift / "demo/store/SIM-0001/vault/SIM-0001-000001-0001/notes.json.p7m"
-    command = [need("openssl"), "cms", "-decrypt", "-inform", "DER", "-in", str(notes)]
+    command = [need_program("openssl"), "cms", "-decrypt", "-inform", "DER", "-in", str(notes)]
     command += ["-inkey", "demo/agency/oversight.key", "-recip", "demo/agency/oversight.crt"]
     opened = subprocess.run(command, cwd=shift, capture_output=True, check=True)
     assert json.loads(opened.stdout)["officer"] == "officer 4711"
@@ -172,7 +172,7 @@ def test_the_cable_was_cut_and_the_transfer_resumed(shift: Path) -> None:
 
 def test_the_page_in_a_browser(shift: Path) -> None:
     """Self-contained, and it shows the verdict, both recordings, their stills and the time line."""
-    chromium = need("chromium")
+    chromium = need_program("chromium")
     page = shift / "demo/report.html"
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
     quiet += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={shift / 'profile'}"]

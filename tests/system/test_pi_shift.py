@@ -16,7 +16,7 @@ from typing import Any
 import pi_bench
 import pytest
 import soundrig
-from absent import need
+from absent import need_program
 from clips import make_clip
 from pi_pictures import step_times
 from pi_shift import FAKES, SMALL, demo
@@ -88,7 +88,7 @@ def test_the_pre_event_buffer_is_in_front_and_the_mark_inside(shift: Path) -> No
 
 def ffprobe(movie: Path) -> dict[str, Any]:
     entries = "stream=codec_name,nb_read_frames,width,height"
-    command = [need("ffprobe"), "-v", "error", "-count_frames", "-show_entries", entries, "-of", "json", str(movie)]
+    command = [need_program("ffprobe"), "-v", "error", "-count_frames", "-show_entries", entries, "-of", "json", str(movie)]
     streams = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["streams"]
     return {one["codec_name"]: one for one in streams}
 
@@ -106,7 +106,9 @@ def test_what_oathcam_open_writes_decodes_without_a_complaint_and_no_picture_is_
         found = ffprobe(movie)
         assert int(found["h264"]["nb_read_frames"]) == manifest.pictures
         assert (found["h264"]["width"], found["h264"]["height"]) == (SMALL.width, SMALL.height)
-        decoded = subprocess.run([need("ffmpeg"), "-v", "error", "-i", str(movie), "-f", "null", "-"], capture_output=True, text=True)
+        decoded = subprocess.run(
+            [need_program("ffmpeg"), "-v", "error", "-i", str(movie), "-f", "null", "-"], capture_output=True, text=True
+        )
         assert (decoded.returncode, decoded.stderr) == (0, "")
         missing = [round(step * FPS) - 1 for step in step_times(movie) if step > 1.5 / FPS]
         assert [gap.pictures_lost for gap in manifest.gaps] == missing
@@ -142,7 +144,7 @@ def test_the_cable_was_cut_once_and_the_camera_let_go_only_of_what_was_receipted
 
 def test_the_page_says_what_was_faked(shift: Path) -> None:
     """In Debian's Chromium: the notice, the verdict, three recordings with their stills, and nothing from outside."""
-    chromium = need("chromium")
+    chromium = need_program("chromium")
     page = shift / "demo-pi/report.html"
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
     quiet += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={shift / 'profile'}"]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from absent import need
+from absent import need_program
 from camerabench import RECORDING, make_camera_bench
 
 from hal.interfaces import ButtonName
@@ -23,7 +23,7 @@ QUIET += ["--disable-background-networking", "--disable-component-update"]
 
 
 def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [need("chromium"), *QUIET, f"--user-data-dir={profile}", *arguments]
+    command = [need_program("chromium"), *QUIET, f"--user-data-dir={profile}", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
 
 

@@ -14,33 +14,15 @@ from hal.audio_file import SAMPLE_RATE, FileSound
 from hal.canvas import Canvas
 from hal.errors import DeviceFault, HalError
 from hal.footage import FileSource
-from hal.interfaces import AudioFrame, Hal, Picture, VideoFormat
+from hal.interfaces import Hal, Picture, VideoFormat
 from hal.sim.boot import boot
 from hal.sim.scene import DrawnStreet
 from hal.sim.sound import StreetNoise
 from hal.sim.timeline import MS, SECOND
 from hal.sim.world import START_UP_NS, World
+from tests.contract.rigs import Heard
 
 SMALL = VideoFormat(width=160, height=96, fps=10, bitrate_bps=100_000, gop_pictures=10)
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.pictures: list[Picture] = []
-        self.frames: list[AudioFrame] = []
-        self.faults: list[str] = []
-
-    def picture(self, picture: Picture) -> None:
-        self.pictures.append(picture)
-
-    def camera_fault(self, reason: str) -> None:
-        self.faults.append(reason)
-
-    def audio(self, frame: AudioFrame) -> None:
-        self.frames.append(frame)
-
-    def microphone_fault(self, reason: str) -> None:
-        self.faults.append(reason)
 
 
 def started(tmp_path: Path, **more: object) -> tuple[World, Hal, Heard]:
