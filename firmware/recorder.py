@@ -144,10 +144,9 @@ class Recorder:
             assignment=Notes(sha256(assignment).hex(), len(assignment)),
         )
         data = self._begin.to_bytes()
-        self._vault.create(order.recording)
         signature = context.sign(data, order.at.wall_ns)
         papers = [(names.ASSIGNMENT, assignment), (names.BEGIN, data), (names.BEGIN_SIGNATURE, signature)]
-        self._vault.write(order.recording, papers)
+        self._vault.begin(order.recording, papers)
         fields = {"recording": order.recording, "begin_sha256": sha256(data).hex(), "cause": order.cause}
         self._append([Draft("begin", order.at, fields)])
 
@@ -192,7 +191,7 @@ class Recorder:
             self._finished = True
         self._set_aside_unpromised(at)
         sealed_notes = self._seal(canonical(notes))
-        self._vault.write(self.recording, [(names.NOTES, sealed_notes)])
+        self._vault.add(self.recording, [(names.NOTES, sealed_notes)])
         manifest = self._manifest(at, cause, Notes(sha256(sealed_notes).hex(), len(sealed_notes)))
         close_recording(self._context, self._vault, self._ledger, manifest, at)
 
@@ -221,7 +220,7 @@ class Recorder:
         made = [self._make(fragmenter, len(self._fragments) + index, gop) for index, gop in enumerate(gops)]
         files += [(names.fragment_name(item.record.seq), item.sealed) for item in made]
         drafts += [Draft("fragment", now, fragment_fields(self.recording, item.record)) for item in made]
-        self._vault.write(self.recording, files)
+        self._vault.add(self.recording, files)
         self._append(drafts)
         self._init, self._fragmenter = init, fragmenter
         for item in made:
@@ -345,7 +344,7 @@ def close_recording(context: RecordingContext, vault: Vault, ledger: Ledger, man
     """Sign the manifest, make both durable, then the end leaf."""
     data = manifest.to_bytes()
     signature = context.sign(data, at.wall_ns)
-    vault.write(manifest.recording, [(names.MANIFEST, data), (names.MANIFEST_SIGNATURE, signature)])
+    vault.close(manifest.recording, [(names.MANIFEST, data), (names.MANIFEST_SIGNATURE, signature)])
     append_end(ledger, manifest, at)
 
 

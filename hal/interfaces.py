@@ -211,8 +211,8 @@ class VolumeFile(ABC):
 class Volume(ABC):
     """The evidence volume. Names are relative, '/'-separated, without '.', '..' or a leading '/'.
 
-    A name is durable only after :meth:`sync_directory` of its parent; bytes only after :meth:`VolumeFile.sync`.
-    ``firmware.storage.durable`` is the only caller that decides their order.
+    A name is durable only after :meth:`sync_directory` of its parent; bytes only after :meth:`VolumeFile.sync`; both after
+    :meth:`sync_group`. ``firmware.storage.durable`` is the only caller that decides their order.
     """
 
     @abstractmethod
@@ -242,6 +242,17 @@ class Volume(ABC):
     @abstractmethod
     def sync_directory(self, name: str) -> None:
         """Make the entries of a directory durable; '' is the root."""
+
+    def sync_group(self, files: Sequence[VolumeFile], directories: Sequence[str]) -> None:
+        """Return once the bytes of ``files`` (open files of this volume) and the entries of ``directories`` would survive a power cut.
+
+        As :meth:`VolumeFile.sync` of each and :meth:`sync_directory` of each, in no order that a caller may rely on: a back-end
+        whose card flushes once for all of them is to do so. Raises the first error; then nothing is known to be durable.
+        """
+        for file in files:
+            file.sync()
+        for name in directories:
+            self.sync_directory(name)
 
     @abstractmethod
     def read(self, name: str) -> bytes:

@@ -2,13 +2,13 @@
 
 Responsible for turning "these bytes under this name" into something that survives a pulled battery. Refuses to know what
 the bytes mean. Every function returns only once its effect is durable, on media that honours a flush; on failure it
-raises the volume's own error and leaves at most temporary files (``*.tmp``) or a torn tail behind, never a half-written
-final name.
+raises the volume's own error and leaves at most temporary files (``*.tmp``), files that no leaf names, or a torn tail behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from hal.errors import DeviceFault, HalError, VolumeFull
 from hal.interfaces import Volume, VolumeFile
@@ -21,37 +21,60 @@ def parent_of(name: str) -> str:
     return name.rpartition("/")[0]
 
 
+Files = Sequence[tuple[str, bytes]]
+"""Names in one directory, and what is to stand under them."""
+
+
 def write_file(volume: Volume, name: str, data: bytes) -> None:
-    """Create or replace one file, atomically and durably."""
-    write_group(volume, parent_of(name), [(name.rpartition("/")[2], data)])
+    """Create or replace one file, atomically and durably: who looks meanwhile sees the old one or the new one (W5)."""
+    replace_group(volume, parent_of(name), [(name.rpartition("/")[2], data)])
 
 
-def write_group(volume: Volume, directory: str, files: Sequence[tuple[str, bytes]]) -> None:
-    """Create or replace several files of one directory: bytes synced, then all names, then one directory sync.
+def replace_group(volume: Volume, directory: str, files: Files) -> None:
+    """Create or replace several files of one directory, each atomically: bytes synced, then all names, then the directory (W5).
 
-    A cut leaves any subset of the names, each complete: callers write the leaf that makes them count afterwards (W1).
+    For what other processes read, or what stands already. A cut leaves any subset of the names, each complete.
     """
-    prefix = f"{directory}/" if directory else ""
-    for name, data in files:
-        _write_temporary(volume, prefix + name + TEMPORARY, data)
+    _write(volume, directory, [(name + TEMPORARY, data) for name, data in files], ())
     for name, _ in files:
-        volume.rename(prefix + name + TEMPORARY, prefix + name)
+        volume.rename(_join(directory, name + TEMPORARY), _join(directory, name))
     volume.sync_directory(directory)
 
 
-def _write_temporary(volume: Volume, name: str, data: bytes) -> None:
+def write_new(volume: Volume, directory: str, files: Files, make: bool = False) -> None:
+    """Files that nobody looks at before the leaf that names them, which the caller writes afterwards (W1): bytes and names become
+    durable in one sync of the group. ``make``: the directory is new as well.
+
+    A cut leaves any subset of them, torn or whole: nobody's word, and set aside at boot (W2). A name may exist only from a try of the
+    same that failed.
+    """
+    if make:
+        volume.make_directory(directory)
+    _write(volume, directory, files, (directory, parent_of(directory)) if make else (directory,))
+
+
+def _write(volume: Volume, directory: str, files: Files, directories: Sequence[str]) -> None:
+    with ExitStack() as opened:
+        made = []
+        for name, data in files:
+            made.append(_create(volume, _join(directory, name)))
+            opened.callback(made[-1].close)
+            made[-1].write(data)
+        volume.sync_group(made, directories)
+
+
+def _create(volume: Volume, name: str) -> VolumeFile:
     try:
-        file = volume.create(name)
+        return volume.create(name)
     except (VolumeFull, DeviceFault):
         raise
     except HalError:
         volume.remove(name)  # the name exists: left by a write that failed earlier, never promised
-        file = volume.create(name)
-    try:
-        file.write(data)
-        file.sync()
-    finally:
-        file.close()
+        return volume.create(name)
+
+
+def _join(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name
 
 
 def make_directory(volume: Volume, name: str) -> None:
@@ -106,7 +129,10 @@ class AppendLog:
         try:
             file = self._open()
             file.write(data)
-            file.sync()
+            if self._length:
+                file.sync()
+            else:
+                self._volume.sync_group([file], [parent_of(self._name)])  # its name is new
         except HalError:
             self._torn = True
             raise
@@ -127,6 +153,4 @@ class AppendLog:
     def _open(self) -> VolumeFile:
         if self._file is None:
             self._file = self._volume.append(self._name)
-            if self._length == 0:
-                self._volume.sync_directory(parent_of(self._name))
         return self._file

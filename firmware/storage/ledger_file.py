@@ -122,7 +122,7 @@ class Ledger:
 
     def keep_receipt(self, recording: str, receipt: bytes, signature: bytes) -> None:
         """Make a verified receipt durable, before its leaf (W1)."""
-        durable.write_group(self._volume, RECEIPTS, [(f"{recording}.json.p7s", signature), (f"{recording}.json", receipt)])
+        durable.replace_group(self._volume, RECEIPTS, [(f"{recording}.json.p7s", signature), (f"{recording}.json", receipt)])
 
     def close(self) -> None:
         self._log.close()

@@ -8,7 +8,6 @@ receipt's leaf is durable (W3).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firmware.storage import durable
@@ -67,12 +66,17 @@ class Vault:
             if name not in have:
                 durable.make_directory(self._volume, name)
 
-    def create(self, recording: str) -> None:
-        durable.make_directory(self._volume, f"{VAULT}/{recording}")
+    def begin(self, recording: str, papers: durable.Files) -> None:
+        """A recording's directory with its first papers, durable on return (W1). Raises ``VolumeFull`` or ``DeviceFault``."""
+        durable.write_new(self._volume, f"{VAULT}/{recording}", papers, make=True)
 
-    def write(self, recording: str, files: Sequence[tuple[str, bytes]]) -> None:
-        """Durable on return (W1). Raises ``VolumeFull`` or ``DeviceFault``."""
-        durable.write_group(self._volume, f"{VAULT}/{recording}", files)
+    def add(self, recording: str, files: durable.Files) -> None:
+        """Files that the next leaves will name, durable on return (W1). Raises ``VolumeFull`` or ``DeviceFault``."""
+        durable.write_new(self._volume, f"{VAULT}/{recording}", files)
+
+    def close(self, recording: str, papers: durable.Files) -> None:
+        """The papers by which dock sync knows a recording for closed: whole as soon as they are seen (W5). As :meth:`add` otherwise."""
+        durable.replace_group(self._volume, f"{VAULT}/{recording}", papers)
 
     def read(self, recording: str, name: str) -> bytes:
         return self._volume.read(f"{VAULT}/{recording}/{name}")

@@ -6,7 +6,7 @@ what is late. Everything passes through unchanged; the calls are the writer's, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from hal.interfaces import Clock, Volume, VolumeFile
@@ -59,6 +59,10 @@ class WatchedVolume(Volume):
         with self._timed():
             self._volume.sync_directory(name)
 
+    def sync_group(self, files: Sequence[VolumeFile], directories: Sequence[str]) -> None:
+        with self._timed():
+            self._volume.sync_group([file.file for file in files if isinstance(file, _WatchedFile)], directories)
+
     def read(self, name: str) -> bytes:
         with self._timed():
             return self._volume.read(name)
@@ -74,16 +78,16 @@ class WatchedVolume(Volume):
 
 class _WatchedFile(VolumeFile):
     def __init__(self, file: VolumeFile, timed: Callable[[], object]) -> None:
-        self._file = file
+        self.file = file
         self._timed = timed
 
     def write(self, data: bytes) -> None:
         with self._timed():  # type: ignore[attr-defined]
-            self._file.write(data)
+            self.file.write(data)
 
     def sync(self) -> None:
         with self._timed():  # type: ignore[attr-defined]
-            self._file.sync()
+            self.file.sync()
 
     def close(self) -> None:
-        self._file.close()
+        self.file.close()

@@ -14,8 +14,9 @@ Invariant: the host's directory always shows what a running camera would see; af
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hal.directory_volume import DirectoryVolume, split_name
@@ -167,6 +168,13 @@ class SimVolume(Volume):
         for change in [each for each in self._changes if not each.waiting]:
             self._settle(change)
 
+    def sync_group(self, files: Sequence[VolumeFile], directories: Sequence[str]) -> None:
+        """Each by itself, in an order that the world's seed picks: a cut in between leaves any of them durable."""
+        jobs = [file.sync for file in files] + [partial(self.sync_directory, name) for name in directories]
+        self._card.rng.shuffle(jobs)
+        for job in jobs:
+            job()
+
     def read(self, name: str) -> bytes:
         self._life.check()
         if name in self._card.spoilt:
@@ -195,6 +203,8 @@ class SimVolume(Volume):
             raise VolumeFull(f"no room on the volume for {file.name!r}")
 
     def sync(self, file: SimFile, real: VolumeFile) -> None:
+        if file not in self._open:
+            raise HalError(f"{file.name!r}: file is closed")
         self._begin("sync", file.name)
         if self._host_sync:
             real.sync()

@@ -1,7 +1,8 @@
 """How long a press and a picture wait until they are durable, against the file system's own fsync in the same run (``live.py``).
 
-Several cameras press at once, each a process: a press takes the button's holding time, and a benchmark has minutes. They share processor
-and journal, with each other and with the fsyncs that they are compared to, so that times are rather too long than too short.
+Several cameras press at once, each a process with an evidence volume of its own: a press takes the button's holding time, and a benchmark
+has minutes. They share processor and disk, with each other and with the fsyncs that they are compared to, so that times are rather too long
+than too short.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.footage import DEFAULT
-from tests.bench.workshop import HERE, Figures, Workshop, percentile, reaped, result
+from tests.bench.workshop import HERE, Figures, Workshop, partition, percentile, reaped, result
 
 CAMERAS = 4
 GOP_MS = 1000.0
@@ -40,14 +42,19 @@ def measure(shop: Workshop, presses: int, sync_ms: int = 0) -> Times:
     cameras = [shop.camera(f"live-{number}", hold_to_stop_ms=2000) for number in range(CAMERAS)]
     script = HERE / "live.py"
     commands = [[sys.executable, str(script), str(camera), str(stream.annexb), str(presses), str(sync_ms)] for camera in cameras]
-    processes = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) for command in commands]
     times = Times([], [], [], [])
-    for process, camera in zip(processes, cameras, strict=True):
-        assert process.stdout is not None
-        output = process.stdout.read()
-        process.stdout.close()
-        reaped(process)
-        _add(times, output, camera, presses)
+    with ExitStack() as volumes:
+        for camera in cameras:
+            volumes.enter_context(partition(camera / "card"))
+        processes = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) for command in commands]
+        for process, camera in zip(processes, cameras, strict=True):
+            assert process.stdout is not None
+            output = process.stdout.read()
+            process.stdout.close()
+            reaped(process)
+            _add(times, output, camera, presses)
+    for camera in cameras:
+        shutil.rmtree(camera)
     return times
 
 
@@ -64,7 +71,6 @@ def _add(times: Times, output: bytes, camera: Path, presses: int) -> None:
     times.picture.extend(facts["picture_ms"])
     times.fsync.extend(facts["fsync_ms"])
     times.syncs.extend(facts["press_syncs"])
-    shutil.rmtree(camera)
 
 
 def latency(shop: Workshop, presses: int) -> Figures:

@@ -3,7 +3,7 @@
     python live.py CAMERA FOOTAGE PRESSES SYNC_MS
 
 Real are clock, inbox, worker, key, cipher and every fsync; the pictures were coded before and come 30 a second. The button is pressed
-twice, held until the recording ends, and so on. Between two recordings the file system's own fsync is timed, in the same directory: 4 kB
+twice, held until the recording ends, and so on. Between two recordings the file system's own fsync is timed, on the same volume: 4 kB
 appended and synced. ``SYNC_MS`` makes every fsync, the file system's own too, so much longer: a card that is slow to flush.
 Prints all times, as JSON.
 """
@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from hal.interfaces import (
     LumaPicture,
     Picture,
     VideoFormat,
+    Volume,
     VolumeFile,
 )
 from hal.posix import PosixClock, QueueInbox, ThreadWorker
@@ -70,23 +71,26 @@ class Durable:
 
 class TimedFile(VolumeFile):
     def __init__(self, file: VolumeFile, durable: Durable, is_log: bool) -> None:
-        self._file, self._durable, self._is_log = file, durable, is_log
+        self.file, self._durable, self._is_log = file, durable, is_log
         self._data = b""
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        self.file.write(data)
         if self._is_log:
             self._data += data
 
     def sync(self) -> None:
-        self._file.sync()
+        self.file.sync()
         self._durable.synced()
+        self.logged()
+
+    def logged(self) -> None:
         if self._is_log:
             self._durable.logged(self._data)
             self._data = b""
 
     def close(self) -> None:
-        self._file.close()
+        self.file.close()
 
 
 class TimedVolume(DirectoryVolume):
@@ -105,6 +109,16 @@ class TimedVolume(DirectoryVolume):
     def sync_directory(self, name: str) -> None:
         super().sync_directory(name)
         self._durable.synced()
+
+    def sync_group(self, files: Sequence[VolumeFile], directories: Sequence[str]) -> None:
+        timed = [file for file in files if isinstance(file, TimedFile)]
+        if not self._flushes_whole:
+            Volume.sync_group(self, timed, directories)
+            return
+        super().sync_group([file.file for file in timed], directories)
+        self._durable.synced()
+        for file in timed:
+            file.logged()
 
 
 class PacedCamera(Camera):
@@ -218,7 +232,7 @@ def live(camera: Path, annexb: Path, presses: int, sync_s: float) -> dict[str, o
     fsyncs: list[float] = []
 
     def hands() -> None:
-        file = os.open(config.state_directory.parent / "fsync", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        file = os.open(config.state_directory / "fsync", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         time.sleep(WARM_UP_S)
         for number in range(presses):
             finger.press(TAP_S)

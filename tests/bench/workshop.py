@@ -20,6 +20,7 @@ from tools.provision import CameraOrder, make_agency, make_camera
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+PARTITION_BYTES = 512 * 1024 * 1024
 Figures = dict[str, dict[str, Any]]
 
 
@@ -99,6 +100,25 @@ def workshop() -> Iterator[Workshop]:
     (ROOT / ".cache").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as directory:
         yield Workshop(Path(directory))
+
+
+@contextmanager
+def partition(at: Path) -> Iterator[None]:
+    """A small ext4 of its own at ``at``, as a camera's evidence has; where nobody may mount, what ``at`` lies on already."""
+    at.mkdir(exist_ok=True)
+    image = at.with_name(at.name + ".img")
+    with image.open("wb") as file:
+        file.truncate(PARTITION_BYTES)
+    made = subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], capture_output=True).returncode == 0
+    if not (made and subprocess.run(["mount", "-o", "loop,noatime", image, at], capture_output=True).returncode == 0):
+        print("bench: cannot mount a partition (root, a loop device): the cameras share this file system", file=sys.stderr)  # noqa: T201
+        yield
+        return
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", at], check=True)
+        image.unlink()
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

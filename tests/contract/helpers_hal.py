@@ -107,6 +107,13 @@ def _posix_volume(tmp_path: Path) -> Iterator[tuple[Volume, Path]]:
     yield DirectoryVolume(tmp_path / "card"), tmp_path / "card"
 
 
+@contextmanager
+def _own_volume(tmp_path: Path) -> Iterator[tuple[Volume, Path]]:
+    """As on a camera, where evidence has a file system of its own: a group is one flush of it."""
+    (tmp_path / "card").mkdir()
+    yield DirectoryVolume(tmp_path / "card", own_file_system=True), tmp_path / "card"
+
+
 def _clock(opened: Callable[[Path], PosixClock]) -> Callable[[Path], AbstractContextManager[ClockRig]]:
     """A clock of the kernel's, whose waiting takes as long as it says."""
 
@@ -300,7 +307,7 @@ def _pi_hands(tmp_path: Path) -> Iterator[HandsRig]:
         )
 
 
-VOLUMES = {"sim": sim_volume, "posix": _posix_volume}
+VOLUMES = {"sim": sim_volume, "posix": _posix_volume, "posix, own file system": _own_volume}
 CLOCKS = {
     "sim": sim_clock,
     "posix": _clock(lambda _: PosixClock()),

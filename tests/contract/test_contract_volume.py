@@ -210,3 +210,23 @@ def test_a_fifo_under_a_files_name_does_not_hang(rig: tuple[Volume, Path]) -> No
     for call in (lambda: volume.read("pipe"), lambda: volume.append("pipe")):
         with pytest.raises(HalError):
             call()
+
+
+def test_a_group_is_synced_with_its_names(volume: Volume) -> None:
+    volume.make_directory("a")
+    files = [volume.create(f"a/{number}") for number in range(3)]
+    for file in files:
+        file.write(b"one")
+    volume.sync_group(files, ["a", ""])
+    volume.sync_group([], ["a"])
+    for file in files:
+        file.close()
+    assert volume.list("a") == (("0", 3), ("1", 3), ("2", 3))
+
+
+def test_a_group_with_a_closed_file_is_refused(volume: Volume) -> None:
+    """Who believes that something was synced which was not, would promise it."""
+    file = volume.create("a")
+    file.close()
+    with pytest.raises(HalError):
+        volume.sync_group([file], [""])

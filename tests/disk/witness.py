@@ -1,14 +1,17 @@
 """Volumes around the real one: a witness that writes down what the volume answers for, and wrong twins that answer for nothing.
 
 The witness knows the port's contract alone (``hal.interfaces.Volume``): a file's bytes are durable once ``sync`` of it has returned, its
-name once ``sync_directory`` has. It logs both together as ``stored``, and ``gone`` before a name may cease to stand for those bytes.
+name once ``sync_directory`` has, both once ``sync_group`` has. It logs them together as ``stored``, and ``gone`` before a name may cease to
+stand for those bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from firmware.storage.durable import parent_of
@@ -21,6 +24,7 @@ class Twin(Enum):
     """How the recorded writer is made."""
 
     RIGHT = "right"
+    SHARED = "right, without flushes of the whole file system"
     NO_SYNC = "no sync of files"
     NO_DIRECTORY_SYNC = "no sync of directories"
 
@@ -41,7 +45,21 @@ class _Unsynced(VolumeFile):
         self._file.close()
 
 
-class NoSync(DirectoryVolume):
+class OwnDisk(DirectoryVolume):
+    """The product's volume on a file system of its own: a group is one flush of all of it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, own_file_system=True)
+
+
+class SharedDisk(DirectoryVolume):
+    """The product's volume among other programs' files: each file and directory by itself."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, own_file_system=False)
+
+
+class NoSync(SharedDisk):
     def create(self, name: str) -> VolumeFile:
         return _Unsynced(super().create(name))
 
@@ -49,13 +67,14 @@ class NoSync(DirectoryVolume):
         return _Unsynced(super().append(name))
 
 
-class NoDirectorySync(DirectoryVolume):
+class NoDirectorySync(SharedDisk):
     def sync_directory(self, name: str) -> None:
         pass
 
 
 VOLUMES: dict[Twin, type[DirectoryVolume]] = {
-    Twin.RIGHT: DirectoryVolume,
+    Twin.RIGHT: OwnDisk,
+    Twin.SHARED: SharedDisk,
     Twin.NO_SYNC: NoSync,
     Twin.NO_DIRECTORY_SYNC: NoDirectorySync,
 }
@@ -120,6 +139,17 @@ class Witness(Volume):
 
     def sync_directory(self, name: str) -> None:
         self._volume.sync_directory(name)
+        self._named(name)
+
+    def sync_group(self, files: Sequence[VolumeFile], directories: Sequence[str]) -> None:
+        mine = [file for file in files if isinstance(file, _WitnessedFile)]
+        self._volume.sync_group([file.file for file in mine], directories)
+        for file in mine:
+            self.synced(file.name)
+        for name in directories:
+            self._named(name)
+
+    def _named(self, name: str) -> None:
         for known, content in self._contents.items():
             if parent_of(known) == name and not content.named:
                 content.named = True
@@ -164,16 +194,16 @@ class _WitnessedFile(VolumeFile):
 
     def __init__(self, witness: Witness, name: str, file: VolumeFile) -> None:
         self._witness = witness
-        self._name = name
-        self._file = file
+        self.name = name
+        self.file = file
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._witness.wrote(self._name, data)
+        self.file.write(data)
+        self._witness.wrote(self.name, data)
 
     def sync(self) -> None:
-        self._file.sync()
-        self._witness.synced(self._name)
+        self.file.sync()
+        self._witness.synced(self.name)
 
     def close(self) -> None:
-        self._file.close()
+        self.file.close()

@@ -27,7 +27,7 @@ from tests.prepared import prepare
 TORTURE = bool(os.environ.get("OATHCAM_TORTURE"))
 PARTS = 20
 """Tests that share the steps and instants, so that several processes do."""
-INSTANTS = 10_000 if TORTURE else 240
+INSTANTS = 10_000 if TORTURE else 300
 SEEDS = range(5 if TORTURE else 1)
 LOSSES = list(Loss) if TORTURE else [Loss.RANDOM]
 END_S = 20.0
