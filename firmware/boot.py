@@ -1,45 +1,45 @@
 """From an opened HAL to a daemon that is ready: the boot, in its order.
 
-Responsible for the sequence: camera first (house: the button and the first buffered picture wait for nothing), then identity,
-ledger, recovery and the boot leaf. Refuses to choose a back-end: the composition root opened it.
+Responsible for the sequence: camera and buttons first (house: the button and the first buffered picture wait for nothing), then identity;
+ledger, recovery and the boot leaf on the writer's thread. Refuses to choose a back-end: the composition root opened it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cryptography import x509
+
 from firmware.capture import Intake
 from firmware.config import DeviceConfig
-from firmware.custodian import Custodian, DeviceTrouble, ReceiptAccepted
+from firmware.custodian import Custodian, DeviceTrouble, Evidence
 from firmware.daemon import Daemon
 from firmware.devices import video_format
 from firmware.errors import UsageError
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext, load_certificates, open_context
-from firmware.machine.indicators import CUES, CueName, View, lamps
-from firmware.machine.states import State
 from firmware.policy.load import parse_policy
 from firmware.policy.minisign import parse_public_key, parse_signature, verify_minisign
 from firmware.policy.model import Policy
 from firmware.receipts import ReceiptInbox
 from firmware.recovery import Previous, Recovery, open_ledger, previous_end, tail_drafts
+from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage import durable
-from firmware.storage.ledger_file import LEDGER, Draft
+from firmware.storage.ledger_file import LEDGER, Draft, peek
 from firmware.storage.vault import Vault
 from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
 from hal.errors import HalError
-from hal.interfaces import Colour, Cue, Hal, Lamp, LampName, Volume
+from hal.interfaces import Hal, Volume
 
 log = logging.getLogger("oathcamd")
 
 WRITER_DEPTH = 64
-TRIES = 3
-"""How often a boot tries a volume that fails."""
 DEVICE_CHAIN = f"{LEDGER}/device.pem"
 
 
@@ -60,11 +60,16 @@ def _read_text(path: Path) -> str:
 
 
 def boot(hal: Hal, config: DeviceConfig) -> Daemon:
-    """Bring the camera up. Raises UsageError for what provisioning got wrong; device faults become events instead."""
+    """Bring the camera up. Raises UsageError for what provisioning got wrong; device faults become events instead.
+
+    Camera and buttons first; ledger and vault are opened and recovered by the worker that writes them, while pictures are buffered
+    and presses are obeyed: what is to be written waits in memory behind the recovery (BWC-POL-01, -28).
+    """
     policy, policy_sha256 = load_policy(config)
     card = WatchedVolume(hal.volume, hal.clock)
     hal = replace(hal, volume=card)
     intake = Intake(hal.inbox)
+    hal.buttons.subscribe(lambda edge: _post(hal, edge))
     try:
         hal.camera.start(video_format(policy), intake)
     except HalError as error:
@@ -72,73 +77,72 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     now = read_clock(hal.clock)
     boot_number = hal.key_store.counter_increment()
     context = open_context(config, hal, policy, policy_sha256, boot_number)
-    custodian, previous = _open_evidence(hal, config, context, policy, now)
-    daemon = Daemon(hal, context, policy, custodian, intake, card, config.officer, previous)
-    daemon.begin()
-    return daemon
-
-
-def _open_evidence(hal: Hal, config: DeviceConfig, context: RecordingContext, policy: Policy, now: Timestamp) -> tuple[Custodian, Previous]:
-    """Ledger and vault, recovered. A volume that fails is tried again, then shown and felt as a fault (BWC-POL-47); the error
-    that leaves here ends the daemon, and the service manager starts it anew."""
-    for tries_left in reversed(range(TRIES)):
-        try:
-            return _open_once(hal, config, context, policy, now)
-        except HalError as error:
-            log.error("boot: %s", error)
-            if not tries_left:
-                _alarm(hal)
-                raise
-    raise AssertionError("unreachable")
-
-
-def _open_once(hal: Hal, config: DeviceConfig, context: RecordingContext, policy: Policy, now: Timestamp) -> tuple[Custodian, Previous]:
-    vault = Vault(hal.volume)
-    vault.prepare()
-    opened = open_ledger(hal.volume, vault, hal.key_store, context.public_key, f"oathcam/{config.serial}")
-    ledger = opened.ledger
-    ledger.boot = context.boot
-    # Leaves of this very boot were written by a try before this one.
-    earlier = [entry for entry in opened.entries if entry.boot != context.boot]
-    previous = previous_end(earlier, now)
-    _keep_chain(hal.volume, context)
-    known = len(earlier) < len(opened.entries)
-    drafts = [*tail_drafts(opened, now), *([] if known else [_boot_draft(context, previous, now)])]
-    if drafts:
-        ledger.append(drafts)
-    roots = load_certificates(config.trust_directory / "root.crt")
-    recovery = Recovery(context, vault, ledger, previous, roots)
-    closed = recovery.run(opened.entries, now)
-    for recording in closed:
-        log.warning("recording %s was open when the last run ended (%s); closed now", recording, previous.how)
-    receipts = ReceiptInbox(hal.volume, roots, config.serial)
-    receipts.prepare()
-    for recording in recovery.warrants:
-        hal.inbox.put(ReceiptAccepted(recording, recovery.receipted[recording]), urgent=True)
+    opening = Opening(hal, config.serial, context, load_certificates(config.trust_directory / "root.crt"), now)
     custodian = Custodian(
         context=context,
-        vault=vault,
-        ledger=ledger,
-        receipts=receipts,
+        open_evidence=opening.run,
         clock=hal.clock,
         worker=hal.make_worker("custodian", WRITER_DEPTH),
         volume=hal.volume,
         limit_bytes=policy.pre_event.max_bytes * 2,
         reserve_bytes=policy.storage.reserve_bytes,
-        report=lambda item: hal.inbox.put(item, urgent=True),
-        warrants=recovery.warrants,
-        receipted=recovery.receipted,
+        report=lambda item: _post(hal, item),
     )
-    return custodian, previous
+    daemon = Daemon(hal, context, policy, custodian, intake, card, config.officer)
+    custodian.kick()
+    daemon.begin()
+    return daemon
 
 
-def _alarm(hal: Hal) -> None:
-    """The fault signal, without a daemon to give it."""
-    subject, status = lamps(State.FAULT, View())
-    for name, lamp in ((LampName.SUBJECT, subject), (LampName.STATUS, status)):
-        hal.indicators.set_lamp(name, Lamp(Colour(lamp.colour.value), lamp.blink_ms))
-    cue = CUES[CueName.FAULT]
-    hal.indicators.play(Cue(cue.tones, cue.pulses))
+def _post(hal: Hal, item: object) -> None:
+    if not hal.inbox.put(item, urgent=True):
+        log.error("inbox full: %r could not be queued", type(item).__name__)
+
+
+class Opening:
+    """Vault and ledger, from what a volume holds to what the custodian works with. Runs on its worker; may be run again after an error."""
+
+    def __init__(self, hal: Hal, serial: str, context: RecordingContext, roots: Sequence[x509.Certificate], now: Timestamp) -> None:
+        self._hal = hal
+        self._serial = serial
+        self._context = context
+        self._roots = roots
+        self._now = now
+        self._told = False
+
+    def run(self, beat: Callable[[], object]) -> Evidence:
+        """The volume's error leaves everything as it can be found again. ``beat`` is called as the work goes on."""
+        context, now, volume = self._context, self._now, self._hal.volume
+        if not self._told:
+            _post(self._hal, self._peek())
+            self._told = True
+        vault = Vault(volume)
+        vault.prepare()
+        opened = open_ledger(volume, vault, self._hal.key_store, context.public_key, f"oathcam/{self._serial}")
+        beat()
+        ledger = opened.ledger
+        ledger.boot = context.boot
+        # Leaves of this very boot were written by a try before this one.
+        earlier = [entry for entry in opened.entries if entry.boot != context.boot]
+        previous = previous_end(earlier, now) if earlier or not opened.snapshot else Previous("power-loss", None)
+        _keep_chain(volume, context)
+        known = len(earlier) < len(opened.entries)
+        drafts = [*tail_drafts(opened, now), *([] if known else [_boot_draft(context, previous, now)])]
+        if drafts:
+            ledger.append(drafts)
+        recovery = Recovery(context, vault, ledger, previous, self._roots, beat)
+        closed = recovery.run(opened.entries, now, opened.snapshot)
+        for recording in closed:
+            log.warning("recording %s was open when the last run ended (%s); closed now", recording, previous.how)
+        receipts = ReceiptInbox(volume, self._roots, self._serial)
+        receipts.prepare()
+        rereading = Rereading(context.chain[0], self._roots)
+        return Evidence(vault, ledger, receipts, rereading, recovery.warrants, recovery.receipted, not recovery.stays_open)
+
+    def _peek(self) -> Previous:
+        """How the last run ended, by the newest leaves alone; the ``boot`` leaf goes by what was checked."""
+        earlier = [entry for entry in peek(self._hal.volume) if entry.boot != self._context.boot]
+        return previous_end(earlier, self._now)
 
 
 def _boot_draft(context: RecordingContext, previous: Previous, now: Timestamp) -> Draft:

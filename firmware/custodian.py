@@ -11,18 +11,20 @@ them is the only state that they share.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from firmware.custody.snapshot import Receipted
 from firmware.errors import FormatError, OathcamError
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
 from firmware.media.gop import Gop
 from firmware.receipts import ReceiptInbox
 from firmware.recorder import BeginOrder, Recorder
+from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
-from firmware.storage.ledger_file import Draft, Ledger
+from firmware.storage.ledger_file import Draft, Ledger, Place
 from firmware.storage.vault import MANIFEST_SIGNATURE, ReleaseWarrant, Vault
 from firmware.timebase import Timestamp
 from hal.errors import HalError, VolumeFull
@@ -131,43 +133,68 @@ class _Checkpoint:
     announced: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Reread:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Vault and ledger, recovered. ``warrants`` and ``receipted``: what is to be released, and when its receipt's leaf was written."""
+
+    vault: Vault
+    ledger: Ledger
+    receipts: ReceiptInbox
+    rereading: Rereading
+    warrants: dict[str, ReleaseWarrant]
+    receipted: dict[str, Timestamp]
+    may_snapshot: bool
+    """Nothing that a boot must look at again lies before the next recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """The first operation: whatever is asked for meanwhile waits behind it, a press too (BWC-POL-01)."""
+
+
 class Custodian:
     """Owner of vault, ledger and the open recording."""
 
     def __init__(
         self,
         context: RecordingContext,
-        vault: Vault,
-        ledger: Ledger,
-        receipts: ReceiptInbox,
+        open_evidence: Callable[[Callable[[], object]], Evidence],
         clock: Clock,
         worker: Worker,
         volume: Volume,
         limit_bytes: int,
         reserve_bytes: int,
         report: Callable[[object], object],
-        warrants: Mapping[str, ReleaseWarrant],
-        receipted: Collection[str],
     ) -> None:
+        """``open_evidence`` runs on the worker, before anything else; it calls its argument as it gets on, and may be called again after
+        an error of the volume."""
         self._context = context
-        self._vault = vault
-        self._ledger = ledger
-        self._receipts = receipts
+        self._open_evidence = open_evidence
         self._clock = clock
         self._worker = worker
         self._volume = volume
         self._limit = limit_bytes
         self._reserve = reserve_bytes
         self._report = report
-        self._pending: deque[object] = deque()
+        self._pending: deque[object] = deque([_Open()])
         self._waiting_bytes = 0
         self._recorder: Recorder | None = None
         self._troubled = False
         self._running = False
         self._stays_muted = False
         self._tried = 0
-        self._warrants = dict(warrants)
-        self._receipted = set(receipted)
+        self._opened: Evidence | None = None
+        self._before_recording: tuple[Place, str, tuple[Receipted, ...]] | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -218,6 +245,10 @@ class Custodian:
         """Look into the spool for receipts that the dock-sync process left."""
         self._submit(_TakeReceipts())
 
+    def submit_reread(self) -> None:
+        """Read one more file of the vault again, to see whether it is still what was written."""
+        self._submit(_Reread())
+
     def submit_checkpoint(self) -> None:
         """Publish the newest checkpoint as a signed note, for the dock."""
         self._submit(_Checkpoint(announced=True))
@@ -231,7 +262,16 @@ class Custodian:
         self.kick()
         self._worker.close()
         self.drain()
-        self._ledger.close()
+        if self._opened is not None:
+            self._opened.ledger.close()
+
+    @property
+    def _evidence(self) -> Evidence:
+        assert self._opened is not None, "the first operation opens it"
+        return self._opened
+
+    def _beat(self) -> None:
+        self._tried += 1
 
     def _submit(self, operation: object) -> None:
         self._pending.append(operation)
@@ -300,15 +340,12 @@ class Custodian:
                 if self._recorder is not None:
                     self._recorder.commit(operation, read_clock(self._clock))
                     self._watch_space()
+            case _Open():
+                self._open()
             case _WriteEntry(draft):
-                self._ledger.append([draft])
+                self._evidence.ledger.append([draft])
             case BeginOrder():
-                recorder = Recorder(self._context, self._vault, self._ledger, operation, self._report)
-                recorder.begin()
-                self._recorder = recorder
-                if self._stays_muted:
-                    self._stays_muted = False
-                    self._pending.appendleft(_MuteAt(operation.at, True))
+                self._begin(operation)
             case _End(final, at, cause, notes):
                 self._end(final, at, cause, notes)
             case _MarkAt() | _Drop() | _MuteAt():
@@ -318,9 +355,38 @@ class Custodian:
             case _TakeReceipts():
                 self._take_receipts()
             case _Checkpoint(announced):
-                self._ledger.publish_checkpoint(self._context.public_key)
+                self._evidence.ledger.publish_checkpoint(self._context.public_key)
                 if announced:
                     self._report(CheckpointPublished())
+            case _Snapshot():
+                self._keep_snapshot()
+            case _Reread():
+                for damage in self._evidence.rereading.step(self._evidence.vault):
+                    self._report(DeviceTrouble("vault", damage))
+
+    def _open(self) -> None:
+        """Vault and ledger, recovered; what was receipted before this run is to be released when its time has come."""
+        self._opened = self._open_evidence(self._beat)
+        for recording in self._opened.warrants:
+            self._report(ReceiptAccepted(recording, self._opened.receipted[recording]))
+
+    def _begin(self, order: BeginOrder) -> None:
+        opened = self._evidence
+        receipted = tuple(Receipted.of(one, warrant.receipt_leaf, opened.receipted[one]) for one, warrant in opened.warrants.items())
+        place = opened.ledger.place
+        recorder = Recorder(self._context, opened.vault, opened.ledger, order, self._report)
+        recorder.begin()
+        self._recorder = recorder
+        self._before_recording = None if place is None else (place, order.recording, receipted)
+        if self._stays_muted:
+            self._stays_muted = False
+            self._pending.appendleft(_MuteAt(order.at, True))
+
+    def _keep_snapshot(self) -> None:
+        """The next boot reads the ledger from the beginning of the recording that just ended, not from the camera's first day."""
+        if self._before_recording is not None and self._evidence.may_snapshot:
+            self._evidence.ledger.keep_snapshot(*self._before_recording)
+        self._before_recording = None
 
     def _tell(self, operation: _MarkAt | _Drop | _MuteAt) -> None:
         """What is said of the open recording; nothing when there is none (it ended a moment ago)."""
@@ -341,7 +407,7 @@ class Custodian:
         self._stays_muted = cause == "max-length" and self._recorder.is_muted
         self._report(RecordingClosed(self._recorder.recording, self._recorder.fragments))
         self._recorder = None
-        self._pending.appendleft(_Checkpoint(announced=False))
+        self._pending.extendleft((_Snapshot(), _Checkpoint(announced=False)))
 
     def _watch_space(self) -> None:
         if self._volume.free_bytes() < self._reserve:
@@ -349,33 +415,35 @@ class Custodian:
 
     def _take_receipts(self) -> None:
         """Verified receipt, made durable, then its leaf (W3, BWC-POL-23). A bad one is refused by name and kept aside."""
-        for recording in self._receipts.waiting():
+        vault, ledger, receipts = self._evidence.vault, self._evidence.ledger, self._evidence.receipts
+        for recording in receipts.waiting():
             now = read_clock(self._clock)
-            if recording in self._receipted:  # a power cut came between its leaf and the clearing of the spool
-                self._receipts.done(recording)
+            if recording in self._evidence.receipted:  # a power cut came between its leaf and the clearing of the spool
+                receipts.done(recording)
                 continue
             try:
-                receipt, signature, store = self._receipts.check(recording, self._vault)
+                receipt, signature, store = receipts.check(recording, vault)
             except OathcamError as error:
-                name = self._receipts.refuse(recording)
-                self._ledger.append([Draft("fault", now, {"port": "dock", "reason": f"receipt {name} refused: {error}"[:200]})])
+                name = receipts.refuse(recording)
+                ledger.append([Draft("fault", now, {"port": "dock", "reason": f"receipt {name} refused: {error}"[:200]})])
                 continue
-            self._ledger.keep_receipt(recording, receipt, signature)
+            ledger.keep_receipt(recording, receipt, signature)
             fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
-            self._warrants[recording] = ReleaseWarrant(recording, self._ledger.append([Draft("receipt", now, fields)])[0])
-            self._receipted.add(recording)
-            self._receipts.done(recording)
+            self._evidence.warrants[recording] = ReleaseWarrant(recording, ledger.append([Draft("receipt", now, fields)])[0])
+            self._evidence.receipted[recording] = now
+            receipts.done(recording)
             self._report(ReceiptAccepted(recording, now))
-        closed = [one for one in self._vault.recordings() if MANIFEST_SIGNATURE in self._vault.files(one)]
-        self._report(SpoolChecked(len([one for one in closed if one not in self._warrants])))
+        closed = [one for one in vault.recordings() if MANIFEST_SIGNATURE in vault.files(one)]
+        self._report(SpoolChecked(len([one for one in closed if one not in self._evidence.warrants])))
 
     def _release(self, recording: str, at: Timestamp) -> None:
-        warrant = self._warrants.get(recording)
+        opened = self._evidence
+        warrant = opened.warrants.get(recording)
         if warrant is None:
-            self._ledger.append([Draft("fault", at, {"port": "storage", "reason": f"release of {recording} without receipt refused"})])
+            opened.ledger.append([Draft("fault", at, {"port": "storage", "reason": f"release of {recording} without receipt refused"})])
             return
-        self._vault.release(warrant)
-        del self._warrants[recording]
-        self._ledger.append([Draft("release", at, {"recording": recording})])
+        opened.vault.release(warrant)
+        del opened.warrants[recording]
+        opened.ledger.append([Draft("release", at, {"recording": recording})])
         self._pending.appendleft(_Checkpoint(announced=False))
         self._report(Released(recording))

@@ -31,7 +31,7 @@ from firmware.identity import RecordingContext
 from firmware.machine import effects as fx
 from firmware.machine import events as ev
 from firmware.machine.health import minutes_left
-from firmware.machine.machine import Model, initial, step
+from firmware.machine.machine import Model, initial, resumed, step
 from firmware.machine.states import Button, Cause, Port, State
 from firmware.machine.states import Previous as HowEnded
 from firmware.machine.supervision import CARD_SLOW_NS, STALL_NS, START_NS, WRITER_STUCK_NS, CameraWatch, Step, look
@@ -54,6 +54,9 @@ from hal.interfaces import (
 
 log = logging.getLogger("oathcamd")
 
+PEEK_NS = 2_000_000_000
+"""A card that has not shown the ledger's newest leaves by then is not waited for: READY comes first."""
+UNKNOWN = Previous("power-loss", None)
 TROUBLE_NS = 1_000_000_000
 """A volume that refuses writes for this long is at fault."""
 EXIT_RESTART, EXIT_REBOOT = 70, 75
@@ -77,7 +80,6 @@ class Daemon:
         intake: Intake,
         card: WatchedVolume,
         officer: str,
-        previous: Previous,
     ) -> None:
         self._hal = hal
         self._context = context
@@ -89,12 +91,10 @@ class Daemon:
         limit_bytes = min(policy.pre_event.max_bytes, hal.pre_event_limit_bytes or policy.pre_event.max_bytes)
         self._capture = Capture(custodian, policy.pre_event.seconds * 1000, limit_bytes, frame_ns)
         self._card = card
-        self._model: Model = initial(
-            policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True, resume=previous.resume
-        )
-        self._watch = CameraWatch(inherited=Step(previous.step) if previous.step else None)
-        self._previous = previous
-        self._starting_until = self._devices.now()
+        self._model: Model = initial(policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True)
+        self._watch = CameraWatch()
+        self._previous: Previous | None = None
+        self._began = self._starting_until = self._devices.now()
         self._ordinal = 0
         self._progress = False
         self._trouble_since: Timestamp | None = None
@@ -121,9 +121,9 @@ class Daemon:
         return tuple(self._closed_recordings)
 
     def begin(self) -> None:
-        """Recovery is done: subscribe, and say so to the machine once the camera runs, or has had its time to start."""
+        """Subscribe, and tell the machine that it is up once the camera runs, or has had its time to start. The buttons' edges come
+        since the boot began."""
         hal = self._hal
-        hal.buttons.subscribe(lambda edge: self._post(edge))
         hal.dock_link.subscribe(lambda sense: self._post(sense))
         hal.power.subscribe(lambda state: self._post(state))
         self._devices.microphone_wanted(recording=False)
@@ -134,15 +134,14 @@ class Daemon:
             log.error("power: %s", error)
         self._devices.schedule_tick()
         self._devices.schedule_look()
-        self._look_whether_booted(now)
 
     def _look_whether_booted(self, now: Timestamp) -> None:
         """READY is not said of a camera that is still starting: a press meanwhile is owed, as all while booting are."""
         if self._model.state is not State.BOOTING:
             return
-        if self._camera_is_coming(now):
+        if (self._previous is None and now.since(self._began) < PEEK_NS) or self._camera_is_coming(now):
             return
-        previous = self._previous
+        previous = self._previous or UNKNOWN
         if previous.resume and not self._devices.stages().encoder_ns and not self._model.has_fault(Port.CAMERA):
             self._feed(ev.Faulted(now, Port.CAMERA, "no picture yet"))
         down_ns = None if previous.down_us is None else previous.down_us * 1000
@@ -158,7 +157,18 @@ class Daemon:
         if stages.starting:
             self._starting_until = now
             return now.boottime_ns - stages.started_ns < START_NS
-        return self._previous.resume and not stages.encoder_ns and now.since(self._starting_until) < STALL_NS
+        resumes = self._previous is not None and self._previous.resume
+        return resumes and not stages.encoder_ns and now.since(self._starting_until) < STALL_NS
+
+    def _hear_of_last_run(self, previous: Previous, now: Timestamp) -> None:
+        """The ledger's newest leaves were read. Too late, behind a card that hung, it changes nothing any more."""
+        if self._model.state is not State.BOOTING:
+            return
+        self._previous = previous
+        self._watch = CameraWatch(inherited=Step(previous.step) if previous.step else None)
+        if previous.resume:
+            self._model = resumed(self._model)
+        self._look_whether_booted(now)
 
     def run(self) -> None:
         """Handle events until the inbox says that there are no more."""
@@ -216,6 +226,8 @@ class Daemon:
         match item:
             case Promise():
                 self._progress = True
+            case Previous():
+                self._hear_of_last_run(item, now)
             case RecordingClosed(recording, fragments):
                 self._closed_recordings.append(recording)
                 log.info("recording %s closed with %d fragments", recording, fragments)
@@ -280,6 +292,8 @@ class Daemon:
             self._devices.camera_on = False
         elif port is Port.MICROPHONE:
             self._devices.microphone_failed()
+        if port is Port.VAULT and self._model.has_fault(port):  # felt once; every damaged file is written
+            self._custodian.submit_entry("fault", now, {"port": port.value, "reason": reason})
         self._feed(ev.Faulted(now, port, reason))
         if port is Port.CAMERA:
             self._capture.interrupt()  # after the machine: a recording that ends here takes the open GOP as its last
@@ -294,6 +308,8 @@ class Daemon:
         self._release_due(now)
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()
+        if self._model.state in (State.READY, State.DOCKED) and not self._custodian.is_busy:
+            self._custodian.submit_reread()
         self._custodian.kick()
         # Docked or asleep no pictures are due. Of a camera that is known to be at fault none are expected: what is to be tried, another
         # process and another boot included, is the supervisor's ladder, and a watchdog that bit as well would only begin it anew.

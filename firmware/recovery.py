@@ -7,7 +7,7 @@ adopts what carries no signature: somebody who held the card may have planted it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.custody.entries import Entry
+from firmware.custody.snapshot import Snapshot
 from firmware.errors import FormatError, IntegrityError, OathcamError
 from firmware.evidence.cms import verify_detached
 from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSpan, Manifest, Mark, Mute, Recovered, SealedObject
@@ -60,7 +61,8 @@ class _Traces:
     mutes: list[Entry] = field(default_factory=list)
     """Both ``mute`` and ``unmute``."""
     end: Entry | None = None
-    receipt: Entry | None = None
+    receipted: tuple[int, Timestamp] | None = None
+    """Number and time of the receipt's leaf."""
     released: bool = False
 
     @property
@@ -120,8 +122,8 @@ def _last_step(entries: Sequence[Entry]) -> Entry | None:
 
 def _was_recording(entries: Sequence[Entry]) -> bool:
     """Whether the newest recording of the last run has no end."""
-    newest = next((entry for entry in reversed(entries) if entry.kind in ("begin", "end")), None)
-    return newest is not None and newest.kind == "begin" and newest.boot == entries[-1].boot
+    newest = next((entry for entry in reversed(entries) if entry.kind in ("begin", "fragment", "end")), None)
+    return newest is not None and newest.kind != "end" and newest.boot == entries[-1].boot
 
 
 def tail_drafts(opened: OpenedLedger, now: Timestamp) -> list[Draft]:
@@ -137,23 +139,42 @@ class Recovery:
     """Closes, sets aside, finishes. Runs once at boot, before the first activation is carried out."""
 
     def __init__(
-        self, context: RecordingContext, vault: Vault, ledger: Ledger, previous: Previous, roots: Sequence[x509.Certificate]
+        self,
+        context: RecordingContext,
+        vault: Vault,
+        ledger: Ledger,
+        previous: Previous,
+        roots: Sequence[x509.Certificate],
+        beat: Callable[[], object] = lambda: None,
     ) -> None:
+        """``beat`` is called between two recordings: the work goes on."""
         self._context = context
         self._roots = tuple(roots)
         self._vault = vault
         self._ledger = ledger
         self._previous = previous
+        self._beat = beat
         self.receipted: dict[str, Timestamp] = {}
         """When the receipt leaf of a recording was written, for every recording that has one."""
         self.warrants: dict[str, ReleaseWarrant] = {}
         """Receipted recordings that are still on the card: a grace period, or a release that a power cut prevented."""
+        self.stays_open = False
+        """A recording that was begun could not be closed, because its begin document is lost: every boot tries again."""
 
-    def run(self, entries: Sequence[Entry], now: Timestamp) -> tuple[str, ...]:
-        """Returns the names of the recordings that were closed."""
+    def run(self, entries: Sequence[Entry], now: Timestamp, snapshot: Snapshot | None = None) -> tuple[str, ...]:
+        """Returns the names of the recordings that were closed.
+
+        With a ``snapshot``, before which everything had ended, only recordings that the leaves after it speak of are looked at. The others
+        are read again, file by file, while the camera rests (``rereading.py``).
+        """
         traces = _trace(entries)
+        for one in snapshot.receipted if snapshot else ():
+            traces.setdefault(one.recording, _Traces()).receipted = (one.leaf, one.at)
         finished = {}
         for recording in self._vault.recordings():
+            if snapshot is not None and not _is_recent(recording, traces, snapshot):
+                continue
+            self._beat()
             trace = traces.get(recording, _Traces())
             manifest = self._finished(recording, trace)
             if manifest is not None and not trace.released:
@@ -167,10 +188,10 @@ class Recovery:
                 else:
                     self._close(recording, trace, now)
                 closed.append(recording)
-            if trace.receipt:
-                self.receipted[recording] = trace.receipt.time
-            if trace.receipt and not trace.released:
-                self.warrants[recording] = ReleaseWarrant(recording, trace.receipt.n)
+            if trace.receipted:
+                leaf, self.receipted[recording] = trace.receipted
+                if not trace.released:
+                    self.warrants[recording] = ReleaseWarrant(recording, leaf)
         return tuple(closed)
 
     def _tidy(self, recording: str, trace: _Traces, manifest: Manifest | None, now: Timestamp) -> None:
@@ -217,6 +238,7 @@ class Recovery:
         assert trace.begin is not None
         begin = self._read_begin(recording, trace.begin, now)
         if begin is None:
+            self.stays_open = True
             return
         fragments = [_record(entry) for entry in trace.fragments]
         cause = "power-loss" if self._previous.how == "power-loss" else "fault"
@@ -247,6 +269,15 @@ class Recovery:
             return None
 
 
+def _is_recent(recording: str, traces: Mapping[str, _Traces], snapshot: Snapshot) -> bool:
+    """Begun or released after the snapshot, or left by an activation that a cut kept from its leaf."""
+    trace, order = traces.get(recording), names.order_of(recording)
+    if trace is not None and (trace.begin is not None or trace.released):
+        return True
+    first = names.order_of(snapshot.recording)
+    return order is not None and first is not None and order >= first
+
+
 def _trace(entries: Sequence[Entry]) -> dict[str, _Traces]:
     traces: dict[str, _Traces] = {}
     for entry in entries:
@@ -270,7 +301,7 @@ def _trace(entries: Sequence[Entry]) -> dict[str, _Traces]:
             case "end":
                 trace.end = entry
             case "receipt":
-                trace.receipt = entry
+                trace.receipted = (entry.n, entry.time)
             case "release":
                 trace.released = True
     return traces

@@ -172,10 +172,13 @@ class DirectoryVolume(Volume):
             return
         super().sync_group(files, directories)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, start_bytes: int = 0, fresh: bool = False) -> bytes:
         with self._parent(name) as (parent, leaf):
             descriptor = _regular(os.open(leaf, _READ, dir_fd=parent), self._path(name))
             with os.fdopen(descriptor, "rb") as file:
+                if fresh:  # of synced bytes nothing stays in the page cache, so that they come from the card
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                file.seek(start_bytes)
                 return file.read()
 
     def list(self, name: str) -> tuple[tuple[str, int], ...]:

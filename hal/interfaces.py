@@ -255,8 +255,9 @@ class Volume(ABC):
             self.sync_directory(name)
 
     @abstractmethod
-    def read(self, name: str) -> bytes:
-        """The whole file; ``HalError`` when absent."""
+    def read(self, name: str, start_bytes: int = 0, fresh: bool = False) -> bytes:
+        """The file from ``start_bytes`` on; ``HalError`` when absent. ``fresh``: from the medium, as far as the back-end can tell it
+        from a cache."""
 
     @abstractmethod
     def list(self, name: str) -> tuple[tuple[str, int], ...]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.custody.entries import Entry
-from firmware.custody.merkle import HASH_BYTES, CompactTree, leaf_hash, root_of
+from firmware.custody.merkle import HASH_BYTES, CompactTree, leaf_hash
 from firmware.custody.note import (
     Note,
     NoteSignature,
@@ -121,8 +121,10 @@ class CheckpointLine:
     end: int
 
 
-def read_log(data: bytes, origin: str, public_key: ec.EllipticCurvePublicKey, verify_all: bool = False) -> LogState:
-    """Read and check a ledger file.
+def read_log(
+    data: bytes, origin: str, public_key: ec.EllipticCurvePublicKey, verify_all: bool = False, base: CompactTree | None = None
+) -> LogState:
+    """Read and check a ledger file, or what follows the leaves of ``base`` in one (entries and hashes are then those that follow).
 
     Without ``verify_all`` (a boot): the last checkpoint that the camera signed and that the leaves hash to; a signed line
     at the very end that does not fit its leaves is a torn write and belongs to the tail. With it (a verifier): every
@@ -132,12 +134,13 @@ def read_log(data: bytes, origin: str, public_key: ec.EllipticCurvePublicKey, ve
     """
     leaves, marks = split_log(data, origin)
     hashes = [leaf_hash(one) for one in leaves]
-    last = None if verify_all else _trusted_end(marks, hashes, public_key)
+    base = base or CompactTree()
+    last = None if verify_all else _trusted_end(marks, hashes, public_key, base)
     if last is None:
-        last = _last_good(marks, hashes, len(data), public_key, verify_all)
+        last = _last_good(marks, hashes, len(data), public_key, verify_all, base)
     if last is None:
         return LogState((), (), None, b"", bytes(data))
-    entries = tuple(_entry(index, leaf) for index, leaf in enumerate(leaves[: last.leaves]))
+    entries = tuple(_entry(base.size + index, leaf) for index, leaf in enumerate(leaves[: last.leaves]))
     return LogState(entries, tuple(hashes[: last.leaves]), last.checkpoint, last.signature, bytes(data[last.end :]))
 
 
@@ -177,27 +180,38 @@ def _parse_size(raw: bytes, layer: str) -> int:
     return int(text)
 
 
-def _trusted_end(marks: Sequence[CheckpointLine], hashes: Sequence[bytes], key: ec.EllipticCurvePublicKey) -> CheckpointLine | None:
+def _trusted_end(
+    marks: Sequence[CheckpointLine], hashes: Sequence[bytes], key: ec.EllipticCurvePublicKey, base: CompactTree
+) -> CheckpointLine | None:
     """The usual case, cheaply: the last checkpoint line is signed and fits. Its root covers every leaf before it."""
     if not marks:
         return None
     last = marks[-1]
-    fits = last.checkpoint.size == last.leaves and last.checkpoint.root == root_of(hashes[: last.leaves])
+    fits = _fits(last, base.grown(hashes[: last.leaves]))
     return last if fits and is_signed(last, key) else None
 
 
+def _fits(mark: CheckpointLine, tree: CompactTree) -> bool:
+    return mark.checkpoint.size == tree.size and mark.checkpoint.root == tree.root()
+
+
 def _last_good(
-    marks: Sequence[CheckpointLine], hashes: Sequence[bytes], length: int, key: ec.EllipticCurvePublicKey, verify_all: bool
+    marks: Sequence[CheckpointLine],
+    hashes: Sequence[bytes],
+    length: int,
+    key: ec.EllipticCurvePublicKey,
+    verify_all: bool,
+    base: CompactTree,
 ) -> CheckpointLine | None:
     """The last signed line that fits, having looked at all of them; raises for a signed one that does not fit."""
-    tree = CompactTree()
+    tree = base.copy()
     good: CheckpointLine | None = None
     unsigned: CheckpointLine | None = None
     for mark in marks:
-        for digest in hashes[tree.size : mark.leaves]:
+        for digest in hashes[tree.size - base.size : mark.leaves]:
             tree.append(digest)
         signed = is_signed(mark, key)
-        fits = mark.checkpoint.size == mark.leaves and mark.checkpoint.root == tree.root()
+        fits = _fits(mark, tree)
         if signed and not fits and (verify_all or mark.end != length):
             raise IntegrityError(LAYER, f"the leaves before byte {mark.start} are not those that the camera signed there")
         if signed and fits:

@@ -53,6 +53,13 @@ class CompactTree:
     def copy(self) -> CompactTree:
         return CompactTree(self._size, self._edge)
 
+    def grown(self, digests: Sequence[bytes]) -> CompactTree:
+        """Another tree, with these leaf hashes appended."""
+        tree = self.copy()
+        for digest in digests:
+            tree.append(digest)
+        return tree
+
     def append(self, digest: bytes) -> None:
         """Append a leaf by its :func:`leaf_hash`."""
         remaining = self._size
@@ -74,10 +81,7 @@ class CompactTree:
 
 def root_of(hashes: Sequence[bytes]) -> bytes:
     """The root over leaf hashes."""
-    tree = CompactTree()
-    for digest in hashes:
-        tree.append(digest)
-    return tree.root()
+    return CompactTree().grown(hashes).root()
 
 
 def inclusion_proof(hashes: Sequence[bytes], index: int, size: int) -> tuple[bytes, ...]:

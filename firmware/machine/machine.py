@@ -16,13 +16,13 @@ from firmware.machine import events as ev
 from firmware.machine import gestures
 from firmware.machine.actions import Call
 from firmware.machine.indicators import CueName, Signal, View, choose_cue, lamps
-from firmware.machine.model import Model, initial, resting
+from firmware.machine.model import Model, initial, resting, resumed
 from firmware.machine.states import Button, State, TimerName
 from firmware.machine.table import REST, STAY, row_for
 from firmware.machine.transition import follow
 from firmware.timebase import Timestamp
 
-__all__ = ["Model", "initial", "step", "view"]
+__all__ = ["Model", "initial", "resumed", "step", "view"]
 
 CHARGED_PERCENT = 95
 """Counts as charged (BWC-POL-45); gauges of used cells seldom say 100."""

@@ -6,7 +6,7 @@ actions set, and the resting state is a function of them (:func:`resting`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from firmware.machine.effects import Write
 from firmware.machine.gaps import GapCause, OpenGap
@@ -76,19 +76,23 @@ class Model:
         return port in self.faults
 
 
-def initial(policy: Policy, at: Timestamp, *, docked: bool = False, camera_on: bool = False, resume: bool = False) -> Model:
+def initial(policy: Policy, at: Timestamp, *, docked: bool = False, camera_on: bool = False) -> Model:
     """The machine at power-on or at the daemon's start.
 
     ``docked``: in the dock since before ``at``, which the ledger is told; else a ``Docked`` event says so later. ``camera_on``: the
     daemon started the camera before anything else, so that the pre-event buffer fills while it boots; the machine will not start it again.
-    ``resume``: the run before died, or ended itself, in a recording whose end nobody asked for: it goes on (BWC-POL-06).
     """
     gap = None if docked else OpenGap(GapCause.BOOT, at)
     since = at if camera_on else None
-    owed = Owed(Cause.RECOVERY, at) if resume else None
     unset = at.trust is Trust.UNSET
     told = (Write("dock", at),) if docked else ()
-    return Model(policy, at, docked=docked, clock_unset=unset, gap=gap, camera_on=camera_on, camera_since=since, owed=owed, held_back=told)
+    return Model(policy, at, docked=docked, clock_unset=unset, gap=gap, camera_on=camera_on, camera_since=since, held_back=told)
+
+
+def resumed(model: Model) -> Model:
+    """The run before died, or ended itself, in a recording whose end nobody asked for: it goes on (BWC-POL-06). Known while booting;
+    what the wearer has pressed for since comes first."""
+    return replace(model, owed=model.owed or Owed(Cause.RECOVERY, model.started_at))
 
 
 def resting(model: Model) -> State:

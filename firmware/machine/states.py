@@ -38,6 +38,8 @@ class Port(Enum):
     MICROPHONE = "microphone"
     CARD = "card"
     """The card answers late; a card that refuses is ``STORAGE``."""
+    VAULT = "vault"
+    """What was stored reads back changed, or is not what the camera stored."""
     INDICATORS = "indicators"
 
     @property

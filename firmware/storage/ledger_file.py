@@ -13,9 +13,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from firmware.custody.checkpoint import Checkpoint, checkpoint_line, digest_to_sign, read_log, signed_note
+from firmware.custody.checkpoint import Checkpoint, LogState, checkpoint_line, digest_to_sign, is_signed, read_log, signed_note, split_log
 from firmware.custody.entries import Entry
 from firmware.custody.merkle import CompactTree, leaf_hash
+from firmware.custody.snapshot import Receipted, Snapshot, read_snapshot, write_snapshot
+from firmware.errors import FormatError, IntegrityError
 from firmware.storage import durable
 from firmware.timebase import Timestamp
 from hal.interfaces import Volume
@@ -23,7 +25,9 @@ from hal.interfaces import Volume
 LEDGER = "ledger"
 LOG = "ledger/log"
 CHECKPOINT = "ledger/checkpoint"
+SNAPSHOT = "ledger/snapshot"
 RECEIPTS = "ledger/receipts"
+PEEK_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,22 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class OpenedLedger:
-    """What was found on the volume: the signed entries, and the bytes after the last good signature (W4)."""
+    """What was found on the volume: the signed entries, and the bytes after the last good signature (W4). With a ``snapshot`` the
+    entries are those that follow it."""
 
     ledger: Ledger
     entries: tuple[Entry, ...]
     tail: bytes
     signed_bytes: int
+    snapshot: Snapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the newest checkpoint line begins, in bytes, and the tree there."""
+
+    line_at: int
+    tree: CompactTree
 
 
 class Ledger:
@@ -62,6 +76,7 @@ class Ledger:
         self._tree = tree
         self._log = durable.AppendLog(volume, LOG, length_bytes)
         self._signature = b""
+        self._line_at: int | None = None
         self.boot = 0
 
     @classmethod
@@ -72,27 +87,39 @@ class Ledger:
         sign_digest: Callable[[bytes], bytes],
         public_key: ec.EllipticCurvePublicKey,
     ) -> OpenedLedger:
-        """Read and check the log. Raises FormatError or IntegrityError only when the signed part itself is broken.
+        """Read and check the log, from its snapshot on where there is one that fits. Raises FormatError or IntegrityError only when the
+        signed part itself is broken.
 
         The tail is still on the volume: the caller keeps it aside, then calls :meth:`cut_tail`.
         """
         have = {name for name, _ in volume.list("")}
         if LEDGER not in have:
             durable.make_directory(volume, LEDGER)
-        if "receipts" not in {name for name, _ in volume.list(LEDGER)}:
+        have = {name for name, _ in volume.list(LEDGER)}
+        if "receipts" not in have:
             durable.make_directory(volume, RECEIPTS)
-        data = volume.read(LOG) if "log" in {name for name, _ in volume.list(LEDGER)} else b""
-        state = read_log(data, origin, public_key)
-        tree = CompactTree()
-        for digest in state.hashes:
-            tree.append(digest)
-        signed_bytes = len(data) - len(state.tail)
-        ledger = cls(volume, origin, sign_digest, tree, len(data))
-        return OpenedLedger(ledger, state.entries, state.tail, signed_bytes)
+        read = _from_snapshot(volume, origin, public_key) if {"log", "snapshot"} <= have else None
+        if read is None:
+            data = volume.read(LOG) if "log" in have else b""
+            read = _Read(None, CompactTree(), read_log(data, origin, public_key), len(data))
+        ledger = cls(volume, origin, sign_digest, read.base.grown(read.state.hashes), read.length_bytes)
+        return OpenedLedger(ledger, read.state.entries, read.state.tail, read.length_bytes - len(read.state.tail), read.snapshot)
 
     @property
     def size(self) -> int:
         return self._tree.size
+
+    @property
+    def place(self) -> Place | None:
+        """From where on a later boot would have to read, were a snapshot made now; ``None`` before the first append of this run."""
+        return None if self._line_at is None else Place(self._line_at, self._tree)
+
+    def keep_snapshot(self, place: Place, recording: str, receipted: Sequence[Receipted]) -> None:
+        """Let the next boot read from ``place`` on, where ``recording`` was the next to begin. ``receipted``: as of there, recordings that
+        have a receipt and are on the card."""
+        edge = tuple(one.hex() for one in place.tree.hashes())
+        snapshot = Snapshot(place.line_at, place.tree.size, edge, recording, tuple(receipted))
+        durable.write_file(self._volume, SNAPSHOT, write_snapshot(snapshot, self._sign))
 
     def cut_tail(self, signed_bytes: int) -> None:
         """Shorten the log to its signed part."""
@@ -108,8 +135,10 @@ class Ledger:
             lines.append(leaf + b"\n")
         checkpoint = Checkpoint(self._origin, tree.size, tree.root())
         signature = self._sign(digest_to_sign(checkpoint.text()))
+        line_at = self._log.length_bytes + sum(len(line) for line in lines)
         lines.append(checkpoint_line(checkpoint, signature))
         self._log.append(b"".join(lines))
+        self._line_at = line_at
         first, self._tree, self._signature = self._tree.size, tree, signature
         return tuple(range(first, tree.size))
 
@@ -126,3 +155,45 @@ class Ledger:
 
     def close(self) -> None:
         self._log.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What follows the leaves of ``base`` in a log of so many bytes."""
+
+    snapshot: Snapshot | None
+    base: CompactTree
+    state: LogState
+    length_bytes: int
+
+
+def _from_snapshot(volume: Volume, origin: str, public_key: ec.EllipticCurvePublicKey) -> _Read | None:
+    """``None`` when snapshot and log do not fit together: then all is read."""
+    try:
+        snapshot = read_snapshot(volume.read(SNAPSHOT), public_key)
+        data, tree = volume.read(LOG, snapshot.line_at), snapshot.tree()
+        line = data[: data.find(b"\n") + 1]
+        leaves, marks = split_log(line, origin)
+        claim = Checkpoint(origin, tree.size, tree.root())
+        if leaves or len(marks) != 1 or marks[0].checkpoint != claim or not is_signed(marks[0], public_key):
+            return None
+        return _Read(snapshot, tree, read_log(data[len(line) :], origin, public_key, base=tree), snapshot.line_at + len(data))
+    except (FormatError, IntegrityError):
+        return None
+
+
+def peek(volume: Volume) -> tuple[Entry, ...]:
+    """The newest leaves, a few dozen, unchecked: enough to say how the last run ended before the whole log is read."""
+    size_bytes = dict(volume.list(LEDGER)).get("log", 0)
+    start = max(0, size_bytes - PEEK_BYTES)
+    data = volume.read(LOG, start) if size_bytes > 0 else b""
+    signed = data[: data.rfind(b"\n= ") + 1]
+    lines = signed.split(b"\n")[1 if start else 0 :]
+    return tuple(entry for line in lines if line.startswith(b"{") and (entry := _entry(line)) is not None)
+
+
+def _entry(line: bytes) -> Entry | None:
+    try:
+        return Entry.from_bytes(line)
+    except FormatError:
+        return None

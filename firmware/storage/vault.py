@@ -16,6 +16,7 @@ from hal.interfaces import Volume
 VAULT = "vault"
 ASIDE = "unattested"
 _RECORDING_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}\Z")
+_ORDER = re.compile(r"-([0-9]{6,18})-([0-9]{4,18})\Z", re.ASCII)
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\Z")
 
 BEGIN = "begin.json"
@@ -43,6 +44,12 @@ def recording_id(serial: str, boot: int, ordinal: int) -> str:
     if not _RECORDING_ID.match(name):
         raise ValueError(f"recording id must match {_RECORDING_ID.pattern!r}, got {name!r}")
     return name
+
+
+def order_of(recording: str) -> tuple[int, int] | None:
+    """Boot and ordinal of a recording's id, by which recordings of one camera are ordered; ``None`` for another name."""
+    match = _ORDER.search(recording)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +85,9 @@ class Vault:
         """The papers by which dock sync knows a recording for closed: whole as soon as they are seen (W5). As :meth:`add` otherwise."""
         durable.replace_group(self._volume, f"{VAULT}/{recording}", papers)
 
-    def read(self, recording: str, name: str) -> bytes:
-        return self._volume.read(f"{VAULT}/{recording}/{name}")
+    def read(self, recording: str, name: str, fresh: bool = False) -> bytes:
+        """``fresh``: from the card, not from memory that still holds what was written."""
+        return self._volume.read(f"{VAULT}/{recording}/{name}", fresh=fresh)
 
     def recordings(self) -> tuple[str, ...]:
         return tuple(name for name, size in self._volume.list(VAULT) if size < 0)

@@ -63,9 +63,9 @@ class WatchedVolume(Volume):
         with self._timed():
             self._volume.sync_group([file.file for file in files if isinstance(file, _WatchedFile)], directories)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, start_bytes: int = 0, fresh: bool = False) -> bytes:
         with self._timed():
-            return self._volume.read(name)
+            return self._volume.read(name, start_bytes, fresh)
 
     def list(self, name: str) -> tuple[tuple[str, int], ...]:
         with self._timed():

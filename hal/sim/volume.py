@@ -175,11 +175,11 @@ class SimVolume(Volume):
         for job in jobs:
             job()
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, start_bytes: int = 0, fresh: bool = False) -> bytes:
         self._life.check()
         if name in self._card.spoilt:
             raise DeviceFault(f"volume failed at {name!r}: input/output error")
-        return self._real.read(name)
+        return self._real.read(name, start_bytes)
 
     def list(self, name: str) -> tuple[tuple[str, int], ...]:
         self._life.check()

@@ -155,8 +155,8 @@ class Witness(Volume):
                 content.named = True
                 self._stored(known)
 
-    def read(self, name: str) -> bytes:
-        return self._volume.read(name)
+    def read(self, name: str, start_bytes: int = 0, fresh: bool = False) -> bytes:
+        return self._volume.read(name, start_bytes, fresh)
 
     def list(self, name: str) -> tuple[tuple[str, int], ...]:
         return self._volume.list(name)

@@ -11,7 +11,8 @@ from camerabench import Bench, leave, receipt_for
 
 from firmware.evidence.findings import Severity, Verdict
 from firmware.machine.indicators import CUES, CueName
-from hal.errors import DeviceFault, PowerCut
+from firmware.machine.states import State
+from hal.errors import PowerCut
 from hal.interfaces import ButtonName, Colour, LampName
 from hal.sim.card import CardFault, Loss
 from tools.opening import read_notes
@@ -226,13 +227,26 @@ def test_a_boot_survives_a_write_error_anywhere(make_bench: Callable) -> None:
 
 
 def test_a_card_that_stays_dead_is_shown_and_felt(make_bench: Callable) -> None:
-    """BWC-POL-47: the daemon cannot start, and the wearer is told before the service manager tries again."""
+    """BWC-POL-01, -47: a card that is dead at power-on is shown and felt within two seconds; what was pressed for starts when it works."""
     bench = make_bench(pre_event=1)
     bench.world.card.fail_always(CardFault.IO_ERROR)
-    with pytest.raises(DeviceFault), bench.life():
-        pass
-    assert bench.world.seen.cues[-1].cue.pulses == CUES[CueName.FAULT].pulses
-    assert bench.world.seen.colour(LampName.STATUS) is Colour.RED
+    bench.world.double_press(bench.at(5))
+    bench.world.horizon_ns = bench.at(8)
+    with bench.life() as daemon:
+        daemon.run()
+        assert daemon.state is State.FAULT
+        felt = [each for each in bench.world.seen.cues if each.cue.pulses == CUES[CueName.FAULT].pulses]
+        assert felt[0].at_ns <= bench.at(2)
+        assert bench.world.seen.colour(LampName.STATUS) is Colour.RED
+        bench.world.card.fail_always(None)
+        bench.world.horizon_ns = bench.at(14)
+        daemon.run()
+        assert daemon.state is State.RECORDING
+        daemon.ask_shutdown("end of test")
+        daemon.run()
+    (recording,) = bench.recordings()
+    assert bench.manifest(recording).begin.cause == "button"
+    assert bench.verify().verdict is Verdict.AUTHENTIC
 
 
 def test_a_full_card_closes_the_recording_and_overwrites_nothing(make_bench: Callable) -> None:

@@ -49,7 +49,7 @@ TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 PROSE = " ".join(TEXT.split())
 LIMITED = [
     *(f"firmware.evidence.{name}" for name in ("cms", "fields", "jcs", "manifest", "pki", "primitives")),
-    *(f"firmware.custody.{name}" for name in ("checkpoint", "entries", "merkle", "note", "receipt")),
+    *(f"firmware.custody.{name}" for name in ("checkpoint", "entries", "merkle", "note", "receipt", "snapshot")),
     *(f"firmware.media.{name}" for name in ("access_unit", "boxes", "chain", "fmp4", "fmp4_read", "gop", "onvif_sei", "received_gop")),
     *(f"firmware.media.{name}" for name in ("onvif_records", "signer", "sps", "stream_signers", "time_sei", "validator")),
     *(f"firmware.dock.{name}" for name in ("fields", "wire", "upload", "client")),

@@ -106,7 +106,7 @@ def test_there_is_no_way_to_remove_a_recording_but_release() -> None:
     from firmware.storage import durable, vault
 
     removing = [name for name, value in vars(durable).items() if inspect.isfunction(value) and "volume.remove(" in inspect.getsource(value)]
-    assert sorted(removing) == ["_write_temporary", "remove_directory", "remove_empty_directory"]
+    assert sorted(removing) == ["_create", "remove_directory", "remove_empty_directory"]
     source = inspect.getsource(vault.Vault)
     assert source.count("remove_directory(") == 1
     assert "warrant.receipt_leaf" in inspect.getsource(vault.Vault.release)
