@@ -37,6 +37,8 @@ _CALLER = {
 }
 
 
+_FILE_BYTES = 16_384
+"""What a file counts for where names run out before bytes do: mkfs.ext4 makes one inode for as much."""
 _SYNCFS_TELLS = (5, 17)
 """The first Linux whose syncfs(2) reports every failed write: of data since 5.8, of the journal since 5.17."""
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -193,7 +195,8 @@ class DirectoryVolume(Volume):
     def free_bytes(self) -> int:
         with translated(str(self._root)):
             info = os.statvfs(self._root)
-        return info.f_bavail * info.f_frsize
+        room = info.f_bavail * info.f_frsize
+        return min(room, info.f_favail * _FILE_BYTES) if info.f_files else room
 
     def _make_one(self, name: str) -> None:
         with self._parent(name) as (parent, leaf):

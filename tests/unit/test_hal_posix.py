@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from hal.directory_volume import translated
 from hal.errors import DeviceFault, HalError, HalUnavailable, VolumeFull
 from hal.file_key_store import FileKeyStore
 from hal.posix import DirectoryVolume, PosixClock, QueueInbox, ThreadWorker
+from tests.disk.mounts import require
 
 
 @pytest.mark.parametrize(
@@ -227,3 +229,13 @@ def test_a_back_end_whose_library_is_missing_names_the_library(tmp_path: Path, m
     with pytest.raises(HalUnavailable, match="back-end 'pi' needs the library 'library_that_is_not_there'"):
         backends.open_hal("pi", {})
     assert "oathcam_test_backend" not in sys.modules
+
+
+def test_a_volume_without_room_for_names_is_full(tmp_path: Path) -> None:
+    """BWC-POL-23: a hundred megabytes are free, and no more than eighty files can be made."""
+    require()
+    script = "import sys; from pathlib import Path; from hal.directory_volume import DirectoryVolume as V; "
+    script += "print(V(Path(sys.argv[1])).free_bytes())"
+    mount = f"mount -t tmpfs -o size=100m,nr_inodes=81 tmpfs {tmp_path} && {sys.executable} -c '{script}' {tmp_path}"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", mount], capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) <= 80 * 16_384
