@@ -12,7 +12,7 @@ import pytest
 from firmware.custody.entries import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ["format.md", "threat-model.md", "time.md", "custody.md"]
+DOCUMENTS = ["format.md", "threat-model.md", "time.md", "custody.md", "what-happens-when.md"]
 PAGES = [*(ROOT / "docs" / name for name in DOCUMENTS), ROOT / "docs" / "architecture.md", ROOT / "docs" / "keys.md", ROOT / "README.md"]
 
 
@@ -50,6 +50,14 @@ def test_every_guarantee_of_the_threat_model_names_a_test() -> None:
             rows += 1
             assert "tests/" in line or "time.md" in line, line
     assert rows > 30
+
+
+def test_every_row_of_what_happens_when_names_a_test() -> None:
+    lines = text_of("what-happens-when.md").splitlines()
+    rows = [line for line, before in zip(lines, ["", *lines], strict=False) if line.startswith("| ") and before.startswith("|")]
+    rows = [line for line in rows if not line.startswith("| --- |")]
+    assert [line for line in rows if "tests/" not in line] == []
+    assert len(rows) > 30
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
