@@ -20,6 +20,7 @@ _FAULTS = {
     "microphone": "Check the microphone; it is started again every few seconds, and pictures go on.",
     "card": "Replace the card if this comes again: it does not answer in time, and pictures wait in memory.",
     "signer": "Check the TPM or token: nothing can be promised until it signs; after 10 s the recorder starts anew.",
+    "vault": "Keep the card, and have `oathcam verify` look at a copy of it: something stored reads back changed.",
     "indicators": "Check the subject lamp and its sense line.",
 }
 
@@ -89,6 +90,12 @@ def _calls(facts: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
+def _ledger(facts: Mapping[str, Any]) -> str:
+    if facts["ledger_leaves"] is None:
+        return "not open yet"
+    return f"{facts['ledger_leaves']} leaves; {facts['unreceipted']} closed recordings without a receipt"
+
+
 def _surroundings(facts: Mapping[str, Any]) -> list[Row]:
     power, memory = facts["power"], facts["memory"]
     room = "not measured yet" if facts["room_minutes"] is None else f"{facts['room_minutes']} min"
@@ -97,7 +104,7 @@ def _surroundings(facts: Mapping[str, Any]) -> list[Row]:
     lock_remedy = "Set LimitMEMLOCK=infinity in oathcamd.service: unactivated pictures must not reach a swap device."
     return [
         _row("room", room, facts["room_warning"] > 0, "Dock the camera soon."),
-        green("ledger", f"{facts['ledger_leaves']} leaves; {facts['unreceipted']} closed recordings without a receipt"),
+        green("ledger", _ledger(facts)),
         _row("clock", f"trust {facts['clock_trust']}", facts["clock_trust"] == "unset", "Dock the camera so that it is given the time."),
         _row("power", cell, facts["battery"] != "ok", "Charge the camera."),
         _row("memory", f"not locked: {memory}" if unlocked else memory, unlocked, lock_remedy),

@@ -88,6 +88,8 @@ class Life:
 
     def wait(self, until_ns: int | None) -> None:
         """The loop's own thread hangs in a device: the world goes on, and nobody reads the inbox."""
+        if until_ns is not None:
+            self.world.at(until_ns, lambda: None)
         while (until_ns is None or self.world.now_ns < until_ns) and self.world.step():
             pass
         if until_ns is None:
