@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,10 @@ from firmware.config import DeviceConfig, load_config
 from firmware.errors import OathcamError, UnavailableError, UsageError
 from hal.errors import HalError, HalUnavailable
 
+log = logging.getLogger("oathcamd")
+
+LOCKED, NOT_ASKED = "locked", "not asked for"
+"""What the status says of this process's memory; anything else is the reason why it is not locked."""
 DEFAULT_CONFIG = Path("/etc/oathcam/oathcamd.toml")
 
 
@@ -51,15 +56,36 @@ def run(config: DeviceConfig) -> int:
     try:
         from firmware.boot import boot  # after the back-end: what a camera imports takes its time beside what this imports
 
+        memory = _guard_memory(config.backend, os.environ)
         daemon = boot(hal, config)
+        daemon.status.memory = memory
+        if memory not in (LOCKED, NOT_ASKED):
+            daemon.note_fault("memory", f"may be written to swap: {memory}")
         ending.tell(daemon.ask_shutdown)
         try:
             daemon.run()
         finally:
-            daemon.close()
+            if not daemon.close():  # a thread that hangs in the key store can be neither ended nor waited for
+                os._exit(daemon.exit_code)
     finally:
         hal.close()
     return daemon.exit_code
+
+
+def _guard_memory(backend: str, environment: Mapping[str, str]) -> str:
+    """Before the first picture: the pre-event buffer stays in RAM and in this process (BWC-POL-11), on a camera and wherever a service
+    manager starts the recorder. By hand, on a bench, a debugger may look. What cannot be had is told, and the recorder records."""
+    managed = "NOTIFY_SOCKET" in environment
+    if backend != "pi" and not managed:
+        return NOT_ASKED
+    from hal.memory import lock_memory, refuse_dumps  # here: it brings ctypes, and the capture process is on its way by now
+
+    if managed and (trouble := refuse_dumps()):
+        log.error("memory: a core dump of this process would hold pictures: %s", trouble)
+    trouble = lock_memory()
+    if trouble:
+        log.error("memory: not locked: %s", trouble)
+    return trouble or LOCKED
 
 
 def sync(config: DeviceConfig, host: str, port: int) -> int:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from firmware.bootwatch import BootWatch
+from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Intake
 from firmware.config import DeviceConfig
 from firmware.custodian import Custodian, DeviceTrouble, Evidence
@@ -67,7 +69,8 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     """
     policy, policy_sha256 = load_policy(config)
     card = WatchedVolume(hal.volume, hal.clock)
-    hal = replace(hal, volume=card)
+    keys = WatchedKeyStore(hal.key_store, hal.clock)
+    hal = replace(hal, volume=card, key_store=keys)
     intake = Intake(hal.inbox)
     hal.buttons.subscribe(lambda edge: _post(hal, edge))
     try:
@@ -75,8 +78,9 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     except HalError as error:
         hal.inbox.put(DeviceTrouble("camera", str(error)), urgent=True)
     now = read_clock(hal.clock)
-    boot_number = hal.key_store.counter_increment()
-    context = open_context(config, hal, policy, policy_sha256, boot_number)
+    with BootWatch(hal, keys):
+        boot_number = hal.key_store.counter_increment()
+        context = open_context(config, hal, policy, policy_sha256, boot_number)
     opening = Opening(hal, config.serial, context, load_certificates(config.trust_directory / "root.crt"), now)
     custodian = Custodian(
         context=context,
@@ -88,7 +92,7 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
         reserve_bytes=policy.storage.reserve_bytes,
         report=lambda item: _post(hal, item),
     )
-    daemon = Daemon(hal, context, policy, custodian, intake, card, config.officer)
+    daemon = Daemon(hal, context, policy, custodian, intake, card, keys, config.officer, config.run_directory)
     custodian.kick()
     daemon.begin()
     return daemon

@@ -20,6 +20,7 @@ from firmware.media.access_unit import parse_access_unit
 from firmware.media.gop import AudioUnit, Gop, GopAssembler
 from firmware.media.preevent import PreEventBuffer, Shortfall
 from firmware.media.time_sei import insert_time
+from firmware.metrics import Losses
 from firmware.recorder import BeginOrder
 from firmware.shellclock import stamp
 from firmware.timebase import Timestamp
@@ -59,8 +60,13 @@ class Intake:
         self._inbox = inbox
         self._first_dropped: Picture | None = None
         self._dropped = 0
+        self.delivered = 0
+        """Pictures that came, dropped ones too."""
+        self.heard_ns = 0
+        """Boot time of the newest sound that came; 0 before the first."""
 
     def picture(self, picture: Picture) -> None:
+        self.delivered += 1
         if self._first_dropped is not None:
             gap = PicturesDropped(stamp(self._first_dropped.captured), self._dropped)
             if not (picture.keyframe and self._inbox.put(gap, urgent=True)):
@@ -74,6 +80,7 @@ class Intake:
         self._inbox.put(DeviceTrouble("camera", reason), urgent=True)
 
     def audio(self, frame: AudioFrame) -> None:
+        self.heard_ns = frame.captured.boottime_ns
         self._inbox.put(frame)  # a lost audio frame shows as a step in the audio track's own times
 
     def microphone_fault(self, reason: str) -> None:
@@ -83,8 +90,9 @@ class Intake:
 class Capture:
     """Assembles GOPs and decides, GOP by GOP, whether they wait in RAM or become evidence."""
 
-    def __init__(self, custodian: Custodian, pre_event_ms: int, pre_event_bytes: int, frame_ns: int) -> None:
+    def __init__(self, custodian: Custodian, pre_event_ms: int, pre_event_bytes: int, frame_ns: int, losses: Losses) -> None:
         self._custodian = custodian
+        self._losses = losses
         self._assembler = GopAssembler()
         self._buffer = PreEventBuffer(pre_event_ms * 1_000_000, pre_event_bytes)
         self._frame_ns = frame_ns
@@ -108,6 +116,11 @@ class Capture:
     def pre_event_ms(self) -> int:
         """Milliseconds of pictures that an activation would find now."""
         return self._buffer.span_ns // 1_000_000
+
+    @property
+    def buffer(self) -> PreEventBuffer:
+        """To look at."""
+        return self._buffer
 
     def picture(self, picture: Picture) -> None:
         """Take one picture. A picture that does not parse costs its GOP's rest and is counted (hostile camera)."""
@@ -156,7 +169,7 @@ class Capture:
         begun = gops[0].start if gops else self._assembler.open_since
         unseen_ns = begun.since(order.at) if begun is not None else 0
         if unseen_ns > self._frame_ns * 3 // 2:  # an activation that was owed until the camera came back
-            self._tell(self._hole_after(order.at, unseen_ns))
+            self._count(self._hole_after(order.at, unseen_ns))
         holes = deque(hole for hole in self._holes if begun is not None and hole.first.boottime_ns >= begun.boottime_ns)
         for gop in gops:
             while holes and holes[0].first.boottime_ns < gop.last_ns:
@@ -219,6 +232,7 @@ class Capture:
     def _hand_over(self, gop: Gop) -> None:
         if not self._custodian.submit_gop(gop):
             end = gop.end or gop.units[-1].time
+            self._losses.add("writer-behind", len(gop.units), 1)
             self._custodian.submit_drop(gop.start, end.since(gop.start) // 1000, len(gop.units), "writer-behind")
 
     def _note_gap(self, time: Timestamp) -> None:
@@ -243,16 +257,23 @@ class Capture:
             return
         before = self._last or self._awaited
         if before is not None and at.since(before) > _SILENCE_NS:
-            self._tell(self._hole_after(before, at.since(before)))
+            self._count(self._hole_after(before, at.since(before)))
 
     def _lost(self, hole: _Hole) -> None:
         """Told of the recording that is open, and remembered: what waits in the buffer may still become evidence, and is then to
         say what it lacks (house law 4)."""
         if self._recording:
-            self._tell(hole)
+            self._count(hole)
+        else:
+            self._losses.add(hole.cause, hole.pictures)
         self._holes.append(hole)
         while hole.first.since(self._holes[0].first) > self._remember_ns:
             self._holes.popleft()
+
+    def _count(self, hole: _Hole) -> None:
+        """Told for the first time."""
+        self._losses.add(hole.cause, hole.pictures)
+        self._tell(hole)
 
     def _tell(self, hole: _Hole) -> None:
         self._custodian.submit_drop(hole.first, hole.duration_us, hole.pictures, hole.cause)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from firmware.custody.snapshot import Receipted
@@ -20,8 +20,9 @@ from firmware.errors import FormatError, OathcamError
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
 from firmware.media.gop import Gop
+from firmware.metrics import Peak
 from firmware.receipts import ReceiptInbox
-from firmware.recorder import BeginOrder, Recorder
+from firmware.recorder import BeginOrder, Promise, Recorder
 from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage.ledger_file import Draft, Ledger, Place
@@ -78,6 +79,15 @@ class SpoolChecked:
     """``unreceipted``: closed recordings on the card that no store has receipted yet."""
 
     unreceipted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """GOPs that were submitted are dropped whole, with their entry."""
+
+    cause: str
+    gops: int
+    pictures: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,19 +197,42 @@ class Custodian:
         self._reserve = reserve_bytes
         self._report = report
         self._pending: deque[object] = deque([_Open()])
-        self._waiting_bytes = 0
+        self._submitted_bytes = self._settled_bytes = 0
+        """Each has one writer, the loop and the worker: a sum that both changed would lose a change now and then."""
+        self.queue, self.waiting = Peak(), Peak()
+        """Operations that wait, and bytes of GOPs that wait, as of the newest that was submitted."""
         self._recorder: Recorder | None = None
         self._troubled = False
         self._running = False
         self._stays_muted = False
         self._tried = 0
         self._opened: Evidence | None = None
+        self._unreceipted: set[str] = set()
         self._before_recording: tuple[Place, str, tuple[Receipted, ...]] | None = None
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes of GOPs that are submitted and not yet durable or dropped."""
-        return self._waiting_bytes
+        return self._submitted_bytes - self._settled_bytes
+
+    @property
+    def limit_bytes(self) -> int:
+        """How many may wait."""
+        return self._limit
+
+    @property
+    def operations_waiting(self) -> int:
+        return len(self._pending)
+
+    @property
+    def ledger_size(self) -> int | None:
+        """Leaves that are durable; ``None`` until the ledger is open."""
+        return None if self._opened is None else self._opened.ledger.size
+
+    @property
+    def unreceipted(self) -> int | None:
+        """Closed recordings on the card that no store has receipted yet; ``None`` until the vault is open."""
+        return None if self._opened is None else len(self._unreceipted)
 
     @property
     def is_busy(self) -> bool:
@@ -219,9 +252,10 @@ class Custodian:
 
     def submit_gop(self, gop: Gop) -> bool:
         """``False`` when more waits than may wait: the caller drops the whole GOP and says so (house law 4)."""
-        if self._waiting_bytes + gop.size_bytes > self._limit:
+        if self.waiting_bytes + gop.size_bytes > self._limit:
             return False
-        self._waiting_bytes += gop.size_bytes
+        self._submitted_bytes += gop.size_bytes
+        self.waiting.set(self.waiting_bytes)
         self._submit(gop)
         return True
 
@@ -275,6 +309,7 @@ class Custodian:
 
     def _submit(self, operation: object) -> None:
         self._pending.append(operation)
+        self.queue.set(len(self._pending))
 
     def drain(self) -> None:
         """Carry out what waits, in order. What the volume refuses stays at the head of the queue and is tried again at the
@@ -329,10 +364,12 @@ class Custodian:
         self._release_bytes(group)
         end = gops[-1].end or gops[-1].units[-1].time
         pictures = sum(len(gop.units) for gop in gops)
+        self._report(Lost(cause, len(gops), pictures))
         self._pending.appendleft(_Drop(gops[0].start, end.since(gops[0].start) // 1000, pictures, cause))
 
     def _release_bytes(self, group: list[object]) -> None:
-        self._waiting_bytes -= sum(gop.size_bytes for gop in group if isinstance(gop, Gop))
+        settled_bytes = sum(gop.size_bytes for gop in group if isinstance(gop, Gop))
+        self._settled_bytes += settled_bytes
 
     def _carry_out(self, operation: object) -> None:
         match operation:
@@ -366,7 +403,9 @@ class Custodian:
 
     def _open(self) -> None:
         """Vault and ledger, recovered; what was receipted before this run is to be released when its time has come."""
-        self._opened = self._open_evidence(self._beat)
+        opened = self._open_evidence(self._beat)
+        self._unreceipted = set(opened.vault.recordings()) - opened.warrants.keys()
+        self._opened = opened
         for recording in self._opened.warrants:
             self._report(ReceiptAccepted(recording, self._opened.receipted[recording]))
 
@@ -374,7 +413,7 @@ class Custodian:
         opened = self._evidence
         receipted = tuple(Receipted.of(one, warrant.receipt_leaf, opened.receipted[one]) for one, warrant in opened.warrants.items())
         place = opened.ledger.place
-        recorder = Recorder(self._context, opened.vault, opened.ledger, order, self._report)
+        recorder = Recorder(self._context, opened.vault, opened.ledger, order, self._promised)
         recorder.begin()
         self._recorder = recorder
         self._before_recording = None if place is None else (place, order.recording, receipted)
@@ -387,6 +426,9 @@ class Custodian:
         if self._before_recording is not None and self._evidence.may_snapshot:
             self._evidence.ledger.keep_snapshot(*self._before_recording)
         self._before_recording = None
+
+    def _promised(self, promise: Promise) -> None:
+        self._report(replace(promise, lag_ns=read_clock(self._clock).since(promise.since)))
 
     def _tell(self, operation: _MarkAt | _Drop | _MuteAt) -> None:
         """What is said of the open recording; nothing when there is none (it ended a moment ago)."""
@@ -405,6 +447,7 @@ class Custodian:
             return
         self._recorder.end(final, at, cause, notes)
         self._stays_muted = cause == "max-length" and self._recorder.is_muted
+        self._unreceipted.add(self._recorder.recording)
         self._report(RecordingClosed(self._recorder.recording, self._recorder.fragments))
         self._recorder = None
         self._pending.extendleft((_Snapshot(), _Checkpoint(announced=False)))
@@ -431,10 +474,12 @@ class Custodian:
             fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
             self._evidence.warrants[recording] = ReleaseWarrant(recording, ledger.append([Draft("receipt", now, fields)])[0])
             self._evidence.receipted[recording] = now
+            self._unreceipted.discard(recording)
             receipts.done(recording)
             self._report(ReceiptAccepted(recording, now))
         closed = [one for one in vault.recordings() if MANIFEST_SIGNATURE in vault.files(one)]
-        self._report(SpoolChecked(len([one for one in closed if one not in self._evidence.warrants])))
+        self._unreceipted = {one for one in closed if one not in self._evidence.warrants}
+        self._report(SpoolChecked(len(self._unreceipted)))
 
     def _release(self, recording: str, at: Timestamp) -> None:
         opened = self._evidence

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from firmware import last_words, status
+from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Capture, Intake, PicturesDropped
 from firmware.custodian import (
     CheckpointPublished,
     Custodian,
     DeviceTrouble,
+    Lost,
     ReceiptAccepted,
     RecordingClosed,
     Released,
@@ -34,7 +38,8 @@ from firmware.machine.health import minutes_left
 from firmware.machine.machine import Model, initial, resumed, step
 from firmware.machine.states import Button, Cause, Port, State
 from firmware.machine.states import Previous as HowEnded
-from firmware.machine.supervision import CARD_SLOW_NS, STALL_NS, START_NS, WRITER_STUCK_NS, CameraWatch, Step, look
+from firmware.machine.supervision import Step
+from firmware.metrics import Metrics
 from firmware.policy.model import Policy
 from firmware.recorder import BeginOrder, Promise
 from firmware.recovery import Previous
@@ -42,6 +47,7 @@ from firmware.shellclock import stamp
 from firmware.storage.vault import recording_id
 from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
+from firmware.watching import Found, Watching
 from hal.errors import HalError
 from hal.interfaces import (
     AudioFrame,
@@ -79,7 +85,9 @@ class Daemon:
         custodian: Custodian,
         intake: Intake,
         card: WatchedVolume,
+        keys: WatchedKeyStore,
         officer: str,
+        run_directory: Path,
     ) -> None:
         self._hal = hal
         self._context = context
@@ -89,17 +97,18 @@ class Daemon:
         self._devices = Devices(hal, policy, intake, self._post)
         frame_ns = 1_000_000_000 // policy.video.fps
         limit_bytes = min(policy.pre_event.max_bytes, hal.pre_event_limit_bytes or policy.pre_event.max_bytes)
-        self._capture = Capture(custodian, policy.pre_event.seconds * 1000, limit_bytes, frame_ns)
-        self._card = card
+        self._metrics = Metrics()
+        self._capture = Capture(custodian, policy.pre_event.seconds * 1000, limit_bytes, frame_ns, self._metrics.losses)
         self._model: Model = initial(policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True)
-        self._watch = CameraWatch()
+        self._watching = Watching(self._devices, intake, card, keys, custodian)
+        self._run_directory = run_directory
+        self._began = self._devices.now()
+        flow = status.Flow(hal.inbox, intake, self._capture, custodian, card, keys, self._watching, self._metrics)
+        self.status = status.Status(run_directory / status.FILE, context, flow, self._began)
         self._previous: Previous | None = None
-        self._began = self._starting_until = self._devices.now()
         self._ordinal = 0
         self._progress = False
         self._trouble_since: Timestamp | None = None
-        self._writer_done = 0
-        self._writer_at = self._devices.now()
         self._recording = ""
         self._awaiting_receipts = False
         self._closed_recordings: list[str] = []
@@ -124,6 +133,8 @@ class Daemon:
         """Subscribe, and tell the machine that it is up once the camera runs, or has had its time to start. The buttons' edges come
         since the boot began."""
         hal = self._hal
+        if words := last_words.take(self._run_directory):
+            self.note_fault(Port.SIGNER.value, f"the run before could not write this: {words}")
         hal.dock_link.subscribe(lambda sense: self._post(sense))
         hal.power.subscribe(lambda state: self._post(state))
         self._devices.microphone_wanted(recording=False)
@@ -134,12 +145,14 @@ class Daemon:
             log.error("power: %s", error)
         self._devices.schedule_tick()
         self._devices.schedule_look()
+        self.status.tick(self._model, now)
 
     def _look_whether_booted(self, now: Timestamp) -> None:
         """READY is not said of a camera that is still starting: a press meanwhile is owed, as all while booting are."""
         if self._model.state is not State.BOOTING:
             return
-        if (self._previous is None and now.since(self._began) < PEEK_NS) or self._camera_is_coming(now):
+        resumes = self._previous is not None and self._previous.resume
+        if (self._previous is None and now.since(self._began) < PEEK_NS) or self._watching.camera_is_coming(self._model, now, resumes):
             return
         previous = self._previous or UNKNOWN
         if previous.resume and not self._devices.stages().encoder_ns and not self._model.has_fault(Port.CAMERA):
@@ -148,41 +161,43 @@ class Daemon:
         self._feed(ev.Booted(now, HowEnded(previous.how), 0 if previous.how == "first" else down_ns))
         self._hal.watchdog.ready()
 
-    def _camera_is_coming(self, now: Timestamp) -> bool:
-        """It is starting, within its time; or it has just started, and a recording that goes on begins with a picture, not with the
-        wish for one. Neither is a fault yet: the ledger would tell a court of one that was none."""
-        stages = self._devices.stages()
-        if self._model.has_fault(Port.CAMERA):
-            return False
-        if stages.starting:
-            self._starting_until = now
-            return now.boottime_ns - stages.started_ns < START_NS
-        resumes = self._previous is not None and self._previous.resume
-        return resumes and not stages.encoder_ns and now.since(self._starting_until) < STALL_NS
-
     def _hear_of_last_run(self, previous: Previous, now: Timestamp) -> None:
         """The ledger's newest leaves were read. Too late, behind a card that hung, it changes nothing any more."""
         if self._model.state is not State.BOOTING:
             return
         self._previous = previous
-        self._watch = CameraWatch(inherited=Step(previous.step) if previous.step else None)
+        self._watching.inherit(previous.step)
         if previous.resume:
             self._model = resumed(self._model)
         self._look_whether_booted(now)
 
     def run(self) -> None:
         """Handle events until the inbox says that there are no more."""
-        while (item := self._hal.inbox.get()) is not None:
+        inbox = self._hal.inbox
+        while (item := inbox.get()) is not None:
+            self._metrics.inbox.set(inbox.depth()[0] + 1)
             self.handle(item)
 
     def ask_shutdown(self, reason: str) -> None:
         """From a signal handler or another thread."""
         self._post(ShutdownAsked(reason))
 
-    def close(self) -> None:
-        """Stop the devices, write what waits. The HAL itself is closed by who opened it."""
+    def note_fault(self, port: str, reason: str) -> None:
+        """A leaf for what is no event of the machine."""
+        self._custodian.submit_entry("fault", self._devices.now(), {"port": port, "reason": reason[:200]})
+        self._custodian.kick()
+
+    def close(self) -> bool:
+        """Stop the devices, write what waits. ``False`` when that cannot be waited for, because the key store hangs: whoever opened the
+        HAL then ends the process, and closes nothing more."""
         self._devices.close()
-        self._custodian.close()
+        hangs = self._model.leaving_by is Step.RESTART and self._watching.signer_hangs(self._devices.now())
+        if hangs:
+            last_words.leave(self._run_directory, self._model.halt_reason)
+        else:
+            self._custodian.close()
+        self.status.end(self._model, self._devices.now())
+        return not hangs
 
     def handle(self, item: object) -> None:
         """One item of the inbox, completely: synchronous, no waiting (house law 7)."""
@@ -207,8 +222,9 @@ class Daemon:
             case Look():
                 self._devices.schedule_look()
                 self._look_whether_booted(now)
-                self._watch_camera(now)
-                self._watch_card(now)
+                for found in self._watching.look(self._model, now):
+                    self._act_on(found, now)
+                self.status.look(now)
             case DockSense(docked, at):
                 self._feed(ev.Docked(stamp(at)) if docked else ev.Undocked(stamp(at)))
             case PowerState():
@@ -226,6 +242,9 @@ class Daemon:
         match item:
             case Promise():
                 self._progress = True
+                self._metrics.lag.add(item.lag_ns)
+            case Lost(cause, gops, pictures):
+                self._metrics.losses.add(cause, pictures, gops)
             case Previous():
                 self._hear_of_last_run(item, now)
             case RecordingClosed(recording, fragments):
@@ -284,6 +303,7 @@ class Daemon:
     def _sound(self, frame: AudioFrame) -> None:
         self._capture.audio(frame)
         if self._model.has_fault(Port.MICROPHONE):
+            self._devices.microphone_heard()
             self._feed(ev.Recovered(stamp(frame.captured), Port.MICROPHONE))
 
     def _device_trouble(self, port: Port, reason: str, now: Timestamp) -> None:
@@ -299,6 +319,7 @@ class Daemon:
             self._capture.interrupt()  # after the machine: a recording that ends here takes the open GOP as its last
 
     def _power(self, state: PowerState, now: Timestamp) -> None:
+        self.status.power = state
         self._feed(ev.PowerChanged(now, state.percent, state.charging, state.celsius, state.throttled))
 
     def _on_tick(self, now: Timestamp) -> None:
@@ -314,48 +335,25 @@ class Daemon:
         # Docked or asleep no pictures are due. Of a camera that is known to be at fault none are expected: what is to be tried, another
         # process and another boot included, is the supervisor's ladder, and a watchdog that bit as well would only begin it anew.
         due = self._model.camera_on and not self._model.has_fault(Port.CAMERA)
-        if (self._progress or not due) and self._writer_moves(now):
+        if (self._progress or not due) and self._watching.writer_moves(now):
             self._hal.watchdog.feed()
         self._progress = False
-        self._hal.watchdog.status(f"{self._model.state.value}; pre-event {self._capture.pre_event_ms / 1000:.0f} s; {self._ages(now)}")
+        self._hal.watchdog.status(self.status.line(self._model, now))
+        self.status.tick(self._model, now)
 
-    def _writer_moves(self, now: Timestamp) -> bool:
-        """Whether the custodian's worker answers, be it with a refusal of the card: a hung or dead one does not."""
-        done = self._custodian.operations_tried
-        if done != self._writer_done or not self._custodian.is_busy:
-            self._writer_done, self._writer_at = done, now
-        return now.since(self._writer_at) < WRITER_STUCK_NS
-
-    def _watch_camera(self, now: Timestamp) -> None:
-        """Sensor and encoder by their own times; what is found is written, felt and tried (``supervision.py``)."""
-        if not self._model.camera_on or self._model.state in (State.BOOTING, State.HALTED):
-            return
-        stages, faulted = self._devices.stages(), self._model.has_fault(Port.CAMERA)
-        self._watch, finding = look(self._watch, stages, faulted, now.boottime_ns)
-        if finding is None:
-            return
-        if finding.step is None:
-            self._device_trouble(Port.CAMERA, finding.reason, now)
-            return
-        log.error("camera: %s: %s", finding.step.value, finding.reason)
-        self._feed(ev.Escalated(now, Port.CAMERA, finding.step, finding.reason))
-        if finding.step is Step.ENCODER:
+    def _act_on(self, found: Found, now: Timestamp) -> None:
+        """What the supervisor's look found is written, felt and tried (``machine.supervision``)."""
+        match found:
+            case DeviceTrouble(port, reason):
+                self._device_trouble(Port(port), reason, now)
+                return
+            case ev.Escalated():
+                log.error("%s: %s: %s", found.port.value, found.step.value, found.reason)
+            case ev.Faulted():
+                log.error("%s: %s", found.port.value, found.reason)  # the ledger may have to wait until the device answers
+        self._feed(found)
+        if isinstance(found, ev.Escalated) and found.step is Step.ENCODER:
             self._devices.restart_encoder()
-
-    def _watch_card(self, now: Timestamp) -> None:
-        """A card that does not answer is told at once: what is recorded waits in memory, which is not endless."""
-        waiting_ns, known = self._card.waiting_ns(now.boottime_ns), self._model.has_fault(Port.CARD)
-        if waiting_ns > CARD_SLOW_NS and not known:
-            self._feed(ev.Faulted(now, Port.CARD, f"has not answered for {waiting_ns / 1e9:.1f} s"))
-        elif known and waiting_ns < CARD_SLOW_NS:
-            self._feed(ev.Recovered(now, Port.CARD))
-
-    def _ages(self, now: Timestamp) -> str:
-        """Seconds without progress, stage by stage, for who looks at the service's status."""
-        stages = self._devices.stages()
-        camera = [now.boottime_ns - max(stages.started_ns, at) for at in (stages.sensor_ns, stages.encoder_ns)]
-        ages = [*(camera if self._devices.camera_on else [0, 0]), now.since(self._writer_at), self._card.waiting_ns(now.boottime_ns)]
-        return ", ".join(f"{name} {age / 1e9:.1f} s" for name, age in zip(("sensor", "encoder", "writer", "card"), ages, strict=True))
 
     def _watch_room(self, now: Timestamp) -> None:
         try:
@@ -364,7 +362,8 @@ class Daemon:
             self._feed(ev.Faulted(now, Port.STORAGE, str(error)))
             return
         reserve = self._policy.storage.reserve_bytes
-        self._feed(ev.StorageMeasured(now, minutes_left(free - reserve, self._policy)))
+        self.status.room_minutes = minutes_left(free - reserve, self._policy)
+        self._feed(ev.StorageMeasured(now, self.status.room_minutes))
         if self._model.full and free > 2 * reserve:
             self._feed(ev.StorageFreed(now))
         elif free < reserve and not self._model.full:
@@ -427,6 +426,7 @@ class Daemon:
         self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
         order = self._order(cause.value, at, self._capture.shortfall(at))
         self._capture.start(order, keep_audio=self._policy.pre_event.audio)
+        self.status.recording = (self._recording, at)
         self._devices.muted = False
         self._devices.microphone_wanted(recording=True)
         log.info("recording %s started", self._recording)
@@ -441,6 +441,7 @@ class Daemon:
         notes = self._personal("oathcam-notes/1")
         self._ordinal += 1
         self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
+        self.status.recording = (self._recording, at)
         self._capture.split(self._order("max-length", at, "follows-recording"), at, notes)
 
     def _stop_recording(self, cause: Cause, at: Timestamp) -> None:
@@ -448,7 +449,7 @@ class Daemon:
         self._devices.microphone_wanted(recording=False)
         final = self._capture.stop(at)
         self._custodian.submit_end(final, at, cause.value, self._personal("oathcam-notes/1"))
-        self._recording = ""
+        self._recording, self.status.recording = "", None
         self._custodian.kick()
 
     def _personal(self, form: str) -> dict[str, Any]:

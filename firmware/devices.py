@@ -99,6 +99,15 @@ class Devices:
             self._hal.microphone.stop()
             self._microphone_on = False
 
+    @property
+    def microphone_since_ns(self) -> int | None:
+        """Boot time since when sound is due; ``None`` while the microphone is off, or known not to work."""
+        return self._microphone_tried.boottime_ns if self._microphone_on else None
+
+    def microphone_heard(self) -> None:
+        """One that had failed delivers again, by itself or because it was started."""
+        self._microphone_on = self._microphone_wanted
+
     def microphone_failed(self) -> None:
         """It stopped by itself; :meth:`retry_microphone` or the next :meth:`microphone_wanted` starts it again."""
         self._microphone_on = False

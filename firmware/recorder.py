@@ -62,11 +62,17 @@ class BeginOrder:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A fragment is durable with its leaf: from here on it is never lost (house law 2)."""
+    """A fragment is durable with its leaf: from here on it is never lost (house law 2).
+
+    ``since``: the exposure of its last picture, or the activation where that was later (the pre-event buffer); ``lag_ns``: from then
+    to the promise, once the custodian has read the clock.
+    """
 
     recording: str
     seq: int
     end: Timestamp
+    since: Timestamp
+    lag_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,8 @@ class _Made:
     record: FragmentRecord
     sealed: bytes
     end: Timestamp
+    last: Timestamp
+    """Of the newest picture in it."""
 
 
 class Recorder:
@@ -225,7 +233,7 @@ class Recorder:
         self._init, self._fragmenter = init, fragmenter
         for item in made:
             self._fragments.append(item.record)
-            self._promised(Promise(self.recording, item.record.seq, item.end))
+            self._promised(Promise(self.recording, item.record.seq, item.end, max(item.last, self._order.at, key=_boottime)))
 
     def _make_init(self, gop: Gop) -> tuple[SealedObject, bytes]:
         plain = init_segment(VideoTrack.from_gop(gop), self._order.audio)
@@ -248,7 +256,7 @@ class Recorder:
             sealed_sha256=sha256(sealed).hex(),
             sealed_bytes=len(sealed),
         )
-        return _Made(record, sealed, end)
+        return _Made(record, sealed, end, gop.units[-1].time)
 
     def _seal(self, plain: bytes) -> bytes:
         return cms.seal(plain, self._context.recipients, self._context.random_bytes)
@@ -263,6 +271,10 @@ class Recorder:
         if self._muted_since is not None:  # a split in a mute: the recording that follows goes on with one of its own
             mutes.append(Mute(self._muted_since, max(self._muted_since, end.boottime_us), "button"))
         return build_manifest(self._begin, end, self._init, self._fragments, self._marks, self._gaps, notes, span, mutes=tuple(mutes))
+
+
+def _boottime(at: Timestamp) -> int:
+    return at.boottime_ns
 
 
 def init_fields(recording: str, init: SealedObject) -> dict[str, Any]:

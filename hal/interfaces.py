@@ -53,6 +53,10 @@ class Inbox(ABC):
         """Next item, or ``None`` when the loop is to end (shut-down asked for, or the simulated horizon reached)."""
 
     @abstractmethod
+    def depth(self) -> tuple[int, int]:
+        """(items that wait, the limit of those that are not urgent). Safe from any thread, without blocking."""
+
+    @abstractmethod
     def close(self) -> None:
         """Make :meth:`get` return ``None`` once the queue is empty. Safe from any thread."""
 

@@ -149,6 +149,9 @@ class QueueInbox(Inbox):
                 self._changed.wait()
             return self._items.popleft() if self._items else None
 
+    def depth(self) -> tuple[int, int]:
+        return len(self._items), self._limit
+
     def close(self) -> None:
         with self._changed:
             self._closed = True

@@ -53,6 +53,8 @@ class Bench:
     daemon: Daemon | None = None
     change: Callable[[Hal], Hal] = lambda hal: hal
     """Puts another device in the place of a simulated one."""
+    ended_in_order: bool = True
+    """Of the newest life: whether what waited was written."""
 
     def at(self, seconds: float) -> int:
         return round(seconds * SECOND)
@@ -64,7 +66,7 @@ class Bench:
         try:
             self.daemon = boot_firmware(self.change(hal), self.config)
             yield self.daemon
-            self.daemon.close()
+            self.ended_in_order = self.daemon.close()
         finally:
             hal.close()
 

@@ -62,6 +62,13 @@ class Swtpm:
         for path in self.sockets.iterdir():
             path.unlink()
 
+    def stop(self) -> None:
+        """It hears and does not answer, until :meth:`go_on`."""
+        signal.pidfd_send_signal(self._pidfd, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        signal.pidfd_send_signal(self._pidfd, signal.SIGCONT)
+
     def close(self) -> None:
         if self._pidfd >= 0:
             self.power_off()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,15 @@ from rich.table import Table
 from firmware.config import DeviceConfig, load_config, with_backend
 from firmware.errors import OathcamError, RefusedError, UnavailableError
 from firmware.policy.model import Policy
+from firmware.status import FILE
 from hal.hint import HINT_FILE
 from hal.interfaces import Hal
 from tools.checkup import Check, Light, Row, examine, worst
 from tools.console import output, progress
+from tools.status_file import read_status
 
 DEFAULT_CONFIG = Path("/etc/oathcam/oathcamd.toml")
+_STOP_IT = "Stop it (`systemctl stop oathcamd.service`), run this again, and start it afterwards."
 _COLOURS = {Light.GREEN: "green", Light.AMBER: "yellow", Light.RED: "bold red"}
 _WORDS = {Light.GREEN: "green", Light.AMBER: "AMBER", Light.RED: "RED"}
 """Words as well as colours: some see no colours, and some read a log."""
@@ -85,6 +88,7 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
     from firmware.dock.command import read_hint
     from tools import checkup_devices as devices
     from tools import checkup_trust as trust
+    from tools.checkup_memory import check_memory
 
     loaded, trouble = _attempt(partial(load_policy, config))
     policy = loaded[0] if loaded is not None else Policy()
@@ -92,8 +96,9 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
     message, remedy = (str(trouble), trouble.remedy) if trouble is not None else ("", "")
     hint_file = config.run_directory / HINT_FILE
     watchdog = partial(trust.check_watchdog, "NOTIFY_SOCKET" in os.environ)
+    memory = partial(check_memory)
     if unit_directories is not None:
-        watchdog = partial(watchdog, unit_directories)
+        watchdog, memory = partial(watchdog, unit_directories), partial(memory, unit_directories)
     return [
         Check("policy", partial(paper, None if loaded is None else policy, message, remedy), trust.PROVISION),
         Check("recipients", partial(trust.check_recipients, hal, config), trust.PROVISION),
@@ -114,6 +119,7 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
         Check(
             "dock link", lambda: devices.check_dock_link(hal, config.dock_host, read_hint(hint_file)), "Check the dock contact's wiring."
         ),
+        Check("memory", memory, "Install the unit files of systemd/."),
         Check("watchdog", watchdog, "Install the unit files of systemd/."),
     ]
 
@@ -142,8 +148,19 @@ def refuse_beside_recorder(config: DeviceConfig, proc: Path = Path("/proc")) -> 
         if target.startswith(root + "/"):
             raise RefusedError(
                 f"process {process} has {target!r} open: the recorder is running",
-                remedy="Stop it (`systemctl stop oathcamd.service`), run this again, and start it afterwards.",
+                remedy=_STOP_IT,
             )
+    _refuse_beside_status(config)
+
+
+def _refuse_beside_status(config: DeviceConfig) -> None:
+    """A recorder under its unit does not show its open files, not even to its own user; what it says of itself does as well."""
+    try:
+        told = read_status(config.run_directory / FILE)
+    except UnavailableError:
+        return
+    if told.is_fresh and told.facts["state"] != "halted":
+        raise RefusedError(f"the recorder is running: its status was {told.age}", remedy=_STOP_IT)
 
 
 def _open_files(proc: Path) -> Iterator[tuple[int, str]]:
@@ -156,8 +173,15 @@ def _open_files(proc: Path) -> Iterator[tuple[int, str]]:
                         yield int(directory.name), os.readlink(link)
 
 
-def print_rows(rows: Sequence[Row], title: str) -> None:
-    """The table, then the remedies in the order of the rows, red before amber."""
+_ENDINGS = {
+    Light.GREEN: "fit to go out",
+    Light.AMBER: "records; look at what is amber",
+    Light.RED: "must not go out like this",
+}
+
+
+def print_rows(rows: Sequence[Row], title: str, endings: Mapping[Light, str] = _ENDINGS) -> None:
+    """The table, then the remedies in the order of the rows, red before amber; ``endings`` sums up."""
     table = Table(title=title, title_justify="left")
     for column in ("port", "light", "found"):
         table.add_column(column, overflow="fold")
@@ -169,14 +193,7 @@ def print_rows(rows: Sequence[Row], title: str) -> None:
             output.print(f"[{_COLOURS[light]}]{_WORDS[light]}[/] {row.port}: {_plain(row.remedy)}", soft_wrap=True, highlight=False)
     counts = {light: sum(row.light is light for row in rows) for light in Light}
     summary = ", ".join(f"{counts[light]} {light.value}" for light in Light)
-    output.print(f"{summary}: {_ENDINGS[worst(rows)]}", highlight=False)
-
-
-_ENDINGS = {
-    Light.GREEN: "fit to go out",
-    Light.AMBER: "records; look at what is amber",
-    Light.RED: "must not go out like this",
-}
+    output.print(f"{summary}: {endings[worst(rows)]}", highlight=False)
 
 
 def _plain(text: str) -> str:

@@ -70,6 +70,11 @@ def ends_run(model: Model, event: ev.Escalated) -> bool:
     return event.step in (Step.RESTART, Step.REBOOT)
 
 
+def signer_ends_run(model: Model, event: ev.Escalated) -> bool:
+    """The key store hangs, and the step is to end this run."""
+    return event.port is Port.SIGNER and ends_run(model, event)
+
+
 def camera(model: Model, event: ev.Faulted) -> bool:
     """It is the camera that failed."""
     return event.port is Port.CAMERA

@@ -40,6 +40,8 @@ class Port(Enum):
     """The card answers late; a card that refuses is ``STORAGE``."""
     VAULT = "vault"
     """What was stored reads back changed, or is not what the camera stored."""
+    SIGNER = "signer"
+    """The key store signs late, or hangs. Nothing can be promised, nor written into the ledger, until it answers."""
     INDICATORS = "indicators"
 
     @property

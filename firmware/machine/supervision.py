@@ -1,7 +1,8 @@
 """Which stage of the path from sensor to card has stopped, and what is tried next.
 
-Responsible for judging progress, never "the thread is alive" (picamera2#1392, #1004): the sensor's and the encoder's own times, the
-writer's heartbeat, the age of the call that the card has not answered. Refuses to act: the daemon does, and the machine writes it.
+Responsible for judging progress, never "the thread is alive" (picamera2#1392, #1004): the sensor's, the encoder's and the microphone's
+own times, the writer's heartbeat, the age of the call that card or key store has not answered. Refuses to act: the daemon does, and the
+machine writes it.
 
 The ladder for the camera, each rung a ledger entry and a felt signal (BWC-POL-05, -47):
 
@@ -13,6 +14,9 @@ The ladder for the camera, each rung a ledger entry and a felt signal (BWC-POL-0
 A rung that did not help is not tried for ever: ``restart`` wants a run whose camera had proven itself, ``reboot`` a run that a
 ``restart`` began, and after a ``reboot`` a camera that gives nothing is broken: it stays a fault and is tried every few seconds.
 Behind all this is the watchdog, which is fed by progress alone.
+
+A microphone that goes silent is started again for as long as its sound is wanted, and nothing else suffers. A key store that hangs
+keeps every promise waiting: another process is to try (``restart``), before the watchdog would bite.
 """
 
 from __future__ import annotations
@@ -41,6 +45,12 @@ CARD_SLOW_NS = 2 * _S
 """The card has not answered a call for this long: told; what is recorded waits in memory (BWC-POL-47)."""
 WRITER_STUCK_NS = 10 * _S
 """A card may stall for seconds; a writer that does not even fail for this long is stuck, and the watchdog's business."""
+SIGNER_SLOW_NS = 1500 * _MS
+"""A signature that takes this long is told: five times what a TPM may take, and felt within 2 s (BWC-POL-47)."""
+SIGNER_STUCK_NS = WRITER_STUCK_NS
+"""A signature that takes this long will not come in this process. The watchdog would bite a ``WatchdogSec`` later."""
+SOUND_STALL_NS = 1500 * _MS
+"""No sound for this long, from a microphone that was started, is a fault; felt within 2 s (BWC-POL-47)."""
 
 
 class Step(Enum):
@@ -99,6 +109,18 @@ def look(watch: CameraWatch, stages: Stages, faulted: bool, now_ns: int) -> tupl
         reason = f"the encoder is {encoder_age / _S:.1f} s behind the sensor"
         return replace(watch, encoder_tried_ns=now_ns), Finding(Step.ENCODER, reason)
     return watch, None
+
+
+def judge_call(waiting_ns: int, limit_ns: int, known: bool) -> bool | None:
+    """A call that card or key store has not answered: ``True`` it is late now, ``False`` it is late no more, ``None`` nothing new."""
+    late = waiting_ns > limit_ns
+    return None if late is known else late
+
+
+def sound_stalled(started_ns: int, heard_ns: int, now_ns: int) -> str:
+    """What is wrong with a microphone that is on: its newest sound is from ``heard_ns``, 0 for none yet. Empty: nothing."""
+    age_ns = now_ns - max(started_ns, heard_ns)
+    return f"no sound for {age_ns / _S:.1f} s" if age_ns > SOUND_STALL_NS else ""
 
 
 def _remember(watch: CameraWatch, stages: Stages, faulted: bool, now_ns: int) -> CameraWatch:

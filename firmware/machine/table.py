@@ -100,6 +100,7 @@ TABLE: tuple[Row, ...] = (
     Row(STEADY, ev.Recovered, None, act.recover, STAY, "noted"),
     Row(RESTING, ev.Recovered, None, act.recover, REST, "an owed recording starts when the last blocking fault is over"),
     Row((FAULT,), ev.Escalated, guards.ends_run, act.leave, HALTED, "another process, or another boot, is to try"),
+    Row(RUNNING, ev.Escalated, guards.signer_ends_run, act.leave, HALTED, "nothing can be promised here; another process is to try"),
     Row(ALIVE, ev.Escalated, None, act.escalate, STAY, "what is being tried to bring a port back is told"),
     Row(ALIVE, ev.StorageFilled, guards.full, act.ignore, STAY, "told before"),
     Row((BOOTING,), ev.StorageFilled, None, act.fill, STAY, "noted until booted"),

@@ -46,6 +46,10 @@ class PreEventBuffer:
         return self._limit_ns
 
     @property
+    def limit_bytes(self) -> int:
+        return self._limit_bytes
+
+    @property
     def size_bytes(self) -> int:
         """NAL units and audio held; never above the limit."""
         return self._size_bytes

@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from hal.directory_volume import make_root
-from hal.file_key_store import FileKeyStore
 from hal.footage import DeviceSource, FileSource, PictureSource
-from hal.interfaces import Hal, HalConfig, KeyProtection
+from hal.interfaces import Hal, HalConfig
 from hal.posix import PosixClock, SdNotifyWatchdog
 from hal.sim.buttons import SimButtons
 from hal.sim.camera import SimCamera
@@ -20,12 +19,14 @@ from hal.sim.dock_link import SimDockLink
 from hal.sim.entropy import SimEntropy
 from hal.sim.inbox import InPlaceWorker, SimInbox
 from hal.sim.indicators import SimIndicators
+from hal.sim.key_store import SimKeyStore
 from hal.sim.microphone import SimMicrophone
 from hal.sim.positioning import SimPositioning
 from hal.sim.power import SimPower
 from hal.sim.scene import DrawnStreet
 from hal.sim.script import play
 from hal.sim.sound import open_sound
+from hal.sim.strand import StrandWorker
 from hal.sim.volume import SimVolume
 from hal.sim.watchdog import SimWatchdog
 from hal.sim.world import Life, World
@@ -66,14 +67,14 @@ def _open_ports(world: World, life: Life, settings: SimConfig, source: PictureSo
         microphone=microphone,
         buttons=SimButtons(life),
         indicators=SimIndicators(life),
-        key_store=FileKeyStore(settings.keys, KeyProtection.SIMULATED),
+        key_store=SimKeyStore(settings.keys, life),
         entropy=SimEntropy(life),
         volume=volume,
         power=SimPower(life),
         positioning=SimPositioning(life, settings.start),
         dock_link=SimDockLink(life, settings.sync_request),
         watchdog=SimWatchdog(life, real_watchdog),
-        make_worker=lambda name, depth: InPlaceWorker(life),
+        make_worker=lambda name, depth: StrandWorker(life, depth) if life.slow else InPlaceWorker(life),
         describe={"backend": "simulator", "life": str(life.number), **camera.describe()},
         closers=(camera.close, microphone.close, volume.close, life.end, real_watchdog.close),
     )

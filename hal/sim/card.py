@@ -9,6 +9,8 @@ import random
 from dataclasses import dataclass, field
 from enum import Enum
 
+from hal.sim.surroundings import Delay
+
 SECTOR_BYTES = 512
 """What a card writes whole or not at all; also the granularity of a torn tail."""
 
@@ -47,6 +49,8 @@ class Card:
     """The newest counted operation, for a failing test's message: ``"rename vault/a.tmp"``."""
     faults: dict[int, CardFault] = field(default_factory=dict)
     every: CardFault | None = None
+    delay: Delay = field(default_factory=Delay)
+    """How long a counted operation takes."""
     spoilt: set[str] = field(default_factory=set)
     """Names whose reading raises ``DeviceFault``: a bad sector."""
 

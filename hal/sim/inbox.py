@@ -36,6 +36,9 @@ class SimInbox(Inbox):
                 return None
         return self._items.popleft()
 
+    def depth(self) -> tuple[int, int]:
+        return len(self._items), self._limit
+
     def close(self) -> None:
         self._closed = True
         self._life.world.wake()

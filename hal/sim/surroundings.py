@@ -71,6 +71,34 @@ class Faults:
 
 
 @dataclass(slots=True)
+class Delay:
+    """How long a device lets its caller wait. What is planned before a life begins makes that life's worker one that can hang."""
+
+    each_ns: int = 0
+    """Every call takes this long."""
+    hangs_from_ns: int | None = None
+    hangs_until_ns: int | None = None
+    """Calls from the first instant on do not return before the second; ``None``: never."""
+
+    @property
+    def planned(self) -> bool:
+        return self.each_ns > 0 or self.hangs_from_ns is not None
+
+    def hang(self, from_ns: int, until_ns: int | None = None) -> None:
+        """Do not answer from ``from_ns`` to ``until_ns`` of the world."""
+        self.hangs_from_ns, self.hangs_until_ns = from_ns, until_ns
+
+    def until(self, now_ns: int) -> int | None:
+        """When a call that is made now is answered; ``None``: never."""
+        if self.hangs_from_ns is not None and now_ns >= self.hangs_from_ns:
+            if self.hangs_until_ns is None:
+                return None
+            if now_ns < self.hangs_until_ns:
+                return self.hangs_until_ns
+        return now_ns + self.each_ns
+
+
+@dataclass(slots=True)
 class WallClock:
     """The camera's idea of wall time. With a battery behind the RTC it survives a power cut, without one it does not."""
 

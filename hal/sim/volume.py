@@ -260,6 +260,7 @@ class SimVolume(Volume):
 
     def _fate(self, kind: str, name: str) -> CardFault | None:
         self._life.check()
+        self._life.answer(self._card.delay)
         return self._card.count(f"{kind} {name}")
 
     def _begin(self, kind: str, *names: str) -> None:

@@ -13,14 +13,16 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from hal.errors import HalError, PowerCut
+from hal.errors import DeviceFault, HalError, PowerCut
 from hal.interfaces import ButtonName, ClockReading, LampName
 from hal.sim.card import Card
-from hal.sim.surroundings import Battery, Bystander, Faults, Signal, WallClock, released
+from hal.sim.surroundings import Battery, Bystander, Delay, Faults, Signal, WallClock, released
 from hal.sim.timeline import MS, SECOND, Event, TimeLine
 
 START_UP_NS = 4 * SECOND
 """From power on to the first instruction of the daemon: what boot time shows when it starts."""
+RESTART_NS = 1 * SECOND
+"""RestartSec of oathcamd.service."""
 _TAP_MS = 80
 _PAUSE_MS = 150
 _BOUNCES_NS = (0, 400_000, 900_000, 1_700_000, 2_600_000)
@@ -37,6 +39,23 @@ class Life:
         self.on = True
         self.cut = False
         self.before_power_loss: list[Callable[[], None]] = []
+        self.at_end: list[Callable[[], None]] = []
+        """When this life is over, orderly or not: what still hangs is let go."""
+        self.hang: Callable[[int | None], None] = self.wait
+        """What a device calls that does not answer until an instant of the world, or ever; a worker that can hang puts its own here."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether something of this world may take time to answer."""
+        return self.world.signer.planned or self.world.card.delay.planned
+
+    def answer(self, delay: Delay) -> None:
+        """Every device call that may be late begins here: returns when the scenario lets it answer."""
+        if self.slow:
+            until_ns = delay.until(self.world.now_ns)
+            if until_ns is None or until_ns > self.world.now_ns:
+                self.hang(until_ns)
+            self.check()
 
     def at(self, at_ns: int, callback: Callable[[], None]) -> Event:
         """An event that happens only while this life lasts."""
@@ -60,6 +79,21 @@ class Life:
         """Orderly end: the devices fall silent, what was written stays."""
         self.on = False
         self.world.forget(self)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Whatever hangs ends."""
+        for each in self.at_end:
+            each()
+
+    def wait(self, until_ns: int | None) -> None:
+        """The loop's own thread hangs in a device: the world goes on, and nobody reads the inbox."""
+        if until_ns is not None:
+            self.world.at(until_ns, lambda: None)
+        while (until_ns is None or self.world.now_ns < until_ns) and self.world.step():
+            pass
+        if until_ns is None:
+            raise DeviceFault("the simulated device does not answer")
 
 
 class World(TimeLine):
@@ -72,6 +106,9 @@ class World(TimeLine):
         self.life: Life | None = None
         self.lives = 0
         self.last_cut_ns: int | None = None
+        self.stays_up = False
+        """The board does: the next life is another process, started by the service manager, and boot time goes on."""
+        self._up_since_ns = 0
         self.wall = WallClock()
         self.contacts = released()
         self.docked = False
@@ -80,6 +117,7 @@ class World(TimeLine):
         self.camera = Faults()
         self.microphone = Faults()
         self.card = Card(self.rng("card"))
+        self.signer = Delay()
         self.seen = Bystander()
         self.sync_requests: list[int] = []
         self.on_sync_request: Callable[[], None] | None = None
@@ -95,13 +133,19 @@ class World(TimeLine):
         return self.start_wall_ns + (self.now_ns if at_ns is None else at_ns)
 
     def power_on(self) -> Life:
-        """Begin a life. After a cut, time passes for the start-up: boot time counts from the cut or from later."""
+        """Begin a life. After a cut, time passes for the start-up: boot time counts from the cut or from later. Where the board stayed up,
+        the service manager's pause passes."""
         if self.life is not None:
             raise HalError("the simulated camera is on; cut its power or close its Hal first")
         if self.battery.state(self.now_ns).percent == 0:
             raise HalError("the simulated cell is empty; set_power or dock first")
-        since_ns = self.now_ns - START_UP_NS if self.last_cut_ns is None else max(self.now_ns - START_UP_NS, self.last_cut_ns)
-        self.run_until(since_ns + START_UP_NS)
+        if self.stays_up and self.lives:
+            since_ns = self._up_since_ns
+            self.run_until(self.now_ns + RESTART_NS)
+        else:
+            since_ns = self.now_ns - START_UP_NS if self.last_cut_ns is None else max(self.now_ns - START_UP_NS, self.last_cut_ns)
+            self.run_until(since_ns + START_UP_NS)
+        self._up_since_ns = since_ns
         self.lives += 1
         self.battery.settle(self.now_ns, powered=True)
         self.wall.power_on(self.true_wall_ns(since_ns))
@@ -126,6 +170,7 @@ class World(TimeLine):
         life.on, life.cut = False, True
         self.last_cut_ns = self.now_ns
         self.forget(life)
+        life.let_go()
         raise PowerCut(f"power cut at {self.now_ns} ns of world time")
 
     def cut_power(self, at_ns: int | None = None) -> Event:

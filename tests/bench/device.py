@@ -136,6 +136,9 @@ class FileCamera(Camera, Inbox):
     def describe(self) -> Mapping[str, str]:
         return {"sensor": "file", "encoder": "libx264"}
 
+    def depth(self) -> tuple[int, int]:
+        return len(self._items), 256
+
     def put(self, item: object, *, urgent: bool = False) -> bool:
         self._items.append(item)
         return True

@@ -138,12 +138,43 @@ def record() -> None:
     status = wait("a status of the recording", lambda: "recording" in (text := show("oathcamd", "StatusText")["StatusText"]) and text)
     pid = started["MainPID"]
     facts = {"network": network_of(pid), "rights": rights_of(pid), "threads_of_others": visible_processes(pid)}
+    facts |= {"memory": memory_of(pid), "told": told_from_outside()}
     owners = sorted({path.owner() for path in STATE.glob("vault/**/*")})
     core = [line.split()[4] for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max core file")]
     sh("systemctl", "stop", "oathcamd")
     stopped = show("oathcamd", "ActiveState", "Result", "NRestarts", "ExecMainStatus")
     shutil.copytree(STATE, JOB / "card")
     report(start_s=start_s, started=started, status=status, owners=owners, core=core, stopped=stopped, **facts)
+
+
+def memory_of(pid: str) -> dict[str, Any]:
+    """Whether the recorder's memory is locked, whether it may be, and who may look into it."""
+    status = dict(line.split(":", 1) for line in (Path("/proc") / pid / "status").read_text().splitlines())
+    limits = (Path("/proc") / pid / "limits").read_text().splitlines()
+    limit = next(line.split()[3] for line in limits if line.startswith("Max locked memory"))
+    owner = sh("nsenter", "--target", "1", "--mount", "stat", "--format=%U", f"/proc/{pid}/environ").strip()
+    look = sh("setpriv", "--reuid=oathcam", "--clear-groups", "cat", f"/proc/{pid}/environ", check=False)
+    return {
+        "locked_kb": int(status["VmLck"].split()[0]),
+        "rss_kb": int(status["VmRSS"].split()[0]),
+        "limit": limit,
+        "owner": owner,
+        "seen": look,
+    }
+
+
+def told_from_outside() -> dict[str, Any]:
+    """What `oathcam status` makes of the file of the service that runs, and who may read that."""
+    path = wait("the status", lambda: (found := Path("/run/oathcam/status.json")).exists() and found)
+    done = subprocess.run(
+        ["python3", "-P", "-m", "tools.cli", "status", str(CONFIG / "oathcamd.toml"), "--json"], capture_output=True, text=True, check=False
+    )
+    return {
+        "code": done.returncode,
+        "mode": oct(path.stat().st_mode & 0o777),
+        "owner": path.owner(),
+        "said": json.loads(done.stdout or "null"),
+    }
 
 
 def visible_processes(pid: str) -> int:

@@ -75,6 +75,16 @@ def test_recorder_records(provisioned: Path, tmp_path: Path) -> None:
     assert found["rights"]["Uid"] != "0"
     assert found["owners"] == ["oathcam"]
     assert found["core"] == ["0"]
+    memory, told = found["memory"], found["told"]
+    assert (memory["owner"], memory["seen"]) == ("root", ""), "nobody but root looks into it: no dump, no debugger"
+    if memory["limit"] == "unlimited":
+        assert memory["locked_kb"] > memory["rss_kb"]
+        assert told["said"]["status"]["memory"] == "locked"
+    else:  # a container that may not raise the limit that it was given
+        assert memory["locked_kb"] == 0
+        assert "LimitMEMLOCK=infinity" in told["said"]["status"]["memory"]
+    assert (told["code"], told["mode"], told["owner"]) == (0, "0o640", "oathcam")
+    assert told["said"]["status"]["state"] == "recording"
     assert found["stopped"] == {"ActiveState": "inactive", "Result": "success", "NRestarts": "0", "ExecMainStatus": "0"}
     (recording,) = (tmp_path / "card/vault").iterdir()
     manifest = recording / "manifest.json"

@@ -99,9 +99,14 @@ def test_recorder_never_gives_up() -> None:
 
 
 def test_nothing_of_the_pre_event_buffer_reaches_a_disk() -> None:
-    """BWC-POL-11: no swap and no core dump of the process that holds it."""
+    """BWC-POL-11: no swap and no core dump of the process that holds it, and all of its memory may be locked."""
     recorder = settings("oathcamd.service")
-    assert (recorder["MemorySwapMax"], recorder["LimitCORE"]) == (["0"], ["0"])
+    assert (recorder["MemorySwapMax"], recorder["LimitCORE"], recorder["LimitMEMLOCK"]) == (["0"], ["0"], ["infinity"])
+
+
+def test_last_words_outlive_a_restart() -> None:
+    """What a run could not write while the key store hung is found by the next one (``firmware/last_words.py``)."""
+    assert settings("oathcamd.service")["RuntimeDirectoryPreserve"] == ["restart"]
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -32,12 +32,13 @@ from hal.sim.boot import boot as boot_world
 from hal.sim.card import CardFault
 from hal.sim.timeline import SECOND
 from tools.checkup import Light, Row, examine, worst
+from tools.checkup_memory import check_memory
 from tools.doctor import check_up, list_checks, print_rows, refuse_beside_recorder
 from tools.provision import CameraOrder, make_agency, make_camera
 
 PORTS = {
     *("policy", "recipients", "key store", "certificates", "counter", "entropy", "clock", "ledger", "card", "room"),
-    *("camera", "microphone", "buttons", "lamps", "power", "positioning", "dock link", "watchdog"),
+    *("camera", "microphone", "buttons", "lamps", "power", "positioning", "dock link", "memory", "watchdog"),
 }
 
 
@@ -72,6 +73,7 @@ def test_a_healthy_camera(make_bench: Callable) -> None:
     """BWC-POL-46: sensor, microphone, write and verify, key, clock and battery, each with a go or no-go."""
     rows = examined(make_bench())
     assert set(rows) == PORTS
+    rows.pop("memory")  # this machine's swap: see test_memory
     lights = {port: row.light for port, row in rows.items() if row.light is not Light.GREEN}
     assert lights == {"dock link": Light.AMBER, "watchdog": Light.AMBER}  # not configured and not installed, on this bench
 
@@ -352,6 +354,41 @@ def test_watchdog(make_bench: Callable, tmp_path: Path) -> None:
     (tmp_path / "oathcamd.service").write_text("[Service]\nExecStart=/bin/true\n")
     assert light(tmp_path) is Light.AMBER
     hal.close()
+
+
+SWAPS = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+
+
+@pytest.mark.parametrize(
+    ("swap", "unit", "light"),
+    [
+        ("", "", Light.GREEN),
+        ("/dev/zram0 partition 1 0 100\n", "", Light.GREEN),
+        ("/var/swap file 1 0 -2\n", "", Light.AMBER),
+        ("/var/swap file 1 0 -2\n", "[Service]\n#LimitMEMLOCK=infinity\n", Light.AMBER),
+        ("/var/swap file 1 0 -2\n", "[Service]\nLimitMEMLOCK=infinity\n", Light.GREEN),
+    ],
+)
+def test_memory(tmp_path: Path, swap: str, unit: str, light: Light) -> None:
+    """BWC-POL-11: swap on a device is no danger only to a recorder that may lock its memory."""
+    (tmp_path / "swaps").write_text(SWAPS + swap)
+    if unit:
+        (tmp_path / "oathcamd.service").write_text(unit)
+    assert check_memory([tmp_path], tmp_path / "swaps").light is light
+
+
+def test_a_recorder_that_shows_no_files_is_known_by_its_status(make_bench: Callable, tmp_path: Path) -> None:
+    """Under its unit a recorder's open files are hidden even from its own user."""
+    bench = make_bench(pre_event=1)
+    bench.world.horizon_ns = bench.at(2)
+    with bench.life() as daemon:
+        daemon.run()
+        with pytest.raises(RefusedError, match="its status was written"):
+            refuse_beside_recorder(bench.config, tmp_path)
+        bench.world.horizon_ns = None
+        daemon.ask_shutdown("end of test")
+        daemon.run()
+    refuse_beside_recorder(bench.config, tmp_path)
 
 
 def test_never_beside_the_recorder(make_bench: Callable, tmp_path: Path) -> None:

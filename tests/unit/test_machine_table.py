@@ -48,9 +48,11 @@ def test_only_the_record_button_and_an_owed_recording_lead_into_recording() -> N
 def test_only_named_events_end_a_recording() -> None:
     """BWC-POL-02, BWC-POL-06: a tap without a hold before it, the dock and every timer leave it running."""
     ends = {row.event.__name__ for row in TABLE if State.RECORDING in row.when and row.to is not STAY}
-    assert ends == {"Held", "Pressed", "Faulted", "StorageFilled", "PowerChanged", "ShutdownRequested"}
+    assert ends == {"Held", "Pressed", "Faulted", "Escalated", "StorageFilled", "PowerChanged", "ShutdownRequested"}
     taps = [row.guard.__name__ for row in TABLE if row.event.__name__ == "Pressed" and row.to is not STAY and row.guard]
     assert taps == ["stop_asked"]
+    steps = [row.guard.__name__ for row in TABLE if row.event.__name__ == "Escalated" and State.RECORDING in row.when and row.guard]
+    assert steps == ["signer_ends_run"]
 
 
 def test_step_is_deterministic() -> None:
