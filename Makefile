@@ -12,7 +12,7 @@ MINUTES ?= 10
 RUNS ?= 200000
 TARGETS ?= $(sort $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py)))
 SOAK_ARGS ?=
-TORTURE := tests/faults/test_real_disk.py tests/faults/test_every_cut.py tests/system/test_long_runs.py
+TORTURE := tests/faults/test_real_disk.py tests/faults/test_every_cut.py tests/machine/power_cuts.py tests/system/test_long_runs.py
 BENCH_ARGS ?=
 
 help: ## this list
@@ -31,9 +31,9 @@ test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' fo
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
-torture: ## power cuts on a real ext4, three thousand (root), and at every step and ten thousand instants of a simulated shift; a month of shifts (hours)
+torture: ## power cuts on a real ext4 and f2fs, four thousand (root), and at every step and ten thousand instants of a simulated shift; a month of shifts (hours)
 	@.ci/bootstrap test
-	@OATHCAM_TORTURE=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -rP $(TORTURE) $(PYTEST_ARGS)
+	@OATHCAM_TORTURE=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -rsP $(TORTURE) $(PYTEST_ARGS)
 
 vectors: ## make the golden vectors again from their builders; what is checked in does not change by it
 	@.ci/bootstrap test

@@ -21,13 +21,13 @@ from firmware.config import DeviceConfig, load_config
 from firmware.custodian import RecordingClosed
 from firmware.recorder import Promise
 from hal.file_key_store import FileKeyStore
-from hal.interfaces import ButtonEdge, ButtonName, Buttons, ClockReading, ClockTrust, Hal, Volume
+from hal.interfaces import ButtonEdge, ButtonName, Buttons, ClockReading, ClockTrust, DockSense, Hal, Volume
 from hal.posix import SystemEntropy
 from tests.bench import device
 from tests.bench.footage import FPS, Span
 from tests.disk.log import DiskLog
 from tests.disk.recorder import die_with_parent
-from tests.disk.witness import VOLUMES, Twin, Witness
+from tests.disk.witness import Twin, witnessed
 
 OFF_NS = 3600 * 10**9
 """From the start of one life to the start of the next; boot time begins anew."""
@@ -41,11 +41,14 @@ class Life:
 
     presses: tuple[tuple[float, Sequence[tuple[int, int]]], ...]
     seconds: float
+    docked_at: float | None = None
+    """Then it is put into a dock, whose receipts for what was closed by then lie in the spool already."""
 
 
 LIVES = (
     Life(((2.5, DOUBLE_TAP), (3.5, TAP), (4.7, HOLD), (9.1, DOUBLE_TAP), (9.9, HOLD), (14.3, DOUBLE_TAP), (15.6, TAP)), 17.6),
     Life(((1.4, DOUBLE_TAP), (2.6, TAP)), 4.7),
+    Life((), 5.0, docked_at=0.5),
 )
 
 
@@ -79,12 +82,25 @@ class Hands(Buttons):
         return False
 
 
+class Dock(device.Undocked):
+    def __init__(self, clock: device.Time, docked_at: float | None) -> None:
+        self._clock = clock
+        self._docked_at = docked_at
+
+    def subscribe(self, callback: Callable[[DockSense], None]) -> None:
+        if self._docked_at is not None:
+            at_ns = self._clock.ns + round(self._docked_at * 1000) * device.MS
+            self._clock.call_at(at_ns, lambda: callback(DockSense(True, self._clock.now())))
+
+
 class Eye(device.FileCamera):
     """Marks what the daemon says of promises, and up to which instant everything that was to be done is done."""
 
     def __init__(self, clock: device.Time, annexb: Path, spans: Sequence[Span], pictures: int, log: DiskLog | None) -> None:
-        self._film = device.read_again(annexb, spans, pictures // len(spans) + 1)
-        super().__init__(clock, islice(self._film, pictures))
+        film = device.read_again(annexb, spans, pictures // len(spans) + 1)
+        self._close_film = film.close
+        self._film = islice(film, pictures)
+        super().__init__(clock, self._film)
         self._log = log
 
     def put(self, item: object, *, urgent: bool = False) -> bool:
@@ -100,8 +116,15 @@ class Eye(device.FileCamera):
             self._log.mark(done_ns=self._clock.ns)
         return super().get()
 
+    def _deliver(self) -> bool:
+        """In a dock the camera is off, and time goes on all the same, by a picture that nobody takes."""
+        if self._sink is None and next(self._film, None) is not None:
+            self._clock.run_until(self._clock.ns + 10**9 // FPS)
+            return True
+        return super()._deliver()
+
     def shut(self) -> None:
-        self._film.close()
+        self._close_film()
 
 
 def open_body(config: DeviceConfig, volume: Volume, footage: Path, life: int, log: DiskLog | None = None) -> Hal:
@@ -123,7 +146,7 @@ def open_body(config: DeviceConfig, volume: Volume, footage: Path, life: int, lo
         volume=volume,
         power=device.FullCell(),
         positioning=device.Nowhere(),
-        dock_link=device.Undocked(),
+        dock_link=Dock(clock, hands.docked_at if hands else None),
         watchdog=device.Unwatched(),
         make_worker=lambda name, depth: device.InPlace(),
         closers=(eye.shut,),
@@ -135,7 +158,7 @@ def main(config: str, card: str, footage: str, log: str, life: str, twin: str) -
     settings = replace(load_config(Path(config)), state_directory=Path(card))
     marks = DiskLog(Path(log))
     marks.mark(life=int(life))
-    volume = Witness(VOLUMES[Twin(twin)](settings.state_directory), marks)
+    volume = witnessed(settings.state_directory, Twin(twin), marks)
     daemon = boot(open_body(settings, volume, Path(footage), int(life), marks), settings)
     daemon.run()
     os._exit(0)

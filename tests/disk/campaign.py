@@ -1,8 +1,9 @@
 """One recorded run, then many power cuts of it; a program, because its mounts are to go with it (``mounts.run_apart``).
 
-    python -m tests.disk.campaign RIG TWIN POINTS SEED [IGNORED_FLUSHES [SPOILED_BYTES]]
+    python -m tests.disk.campaign RIG FILE_SYSTEM TWIN POINTS SEED [IGNORED_FLUSHES [SPOILED_BYTES]]
 
-``RIG`` is a directory as :func:`make_rig` leaves it. Prints a JSON object: what was recorded, and what was found, cut by cut.
+``RIG`` is a directory as :func:`make_rig` leaves it, ``FILE_SYSTEM`` a name of ``mounts.FILE_SYSTEMS``. Prints a JSON object: what was
+recorded, and what was found, cut by cut.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from firmware.custody.entries import Entry
 from hal.interfaces import KeyProtection
 from tests.disk.camera import LIVES
 from tests.disk.crashes import Card, Crash, Crashes, candidates
+from tests.disk.dock import leave_receipts
 from tests.disk.judge import Court, Judgement, judge
 from tests.disk.log import Flush, Mark, Record, Write, read_log
-from tests.disk.mounts import in_memory, make_disk, mounted, recorded
+from tests.disk.mounts import FILE_SYSTEMS, FileSystem, in_memory, make_disk, mounted, recorded
 from tests.disk.pictures import HEIGHT, WIDTH, make_footage
 from tests.disk.recorder import die_with_parent
 from tests.disk.witness import Twin
@@ -39,8 +41,8 @@ from tools.sources import load_key, load_roots
 _POLICY = {"width": WIDTH, "height": HEIGHT, "bitrate_bps": 250_000, "seconds": 2, "reserve_bytes": 16_777_216}
 
 
-def make_rig(directory: Path, agency: Agency) -> Path:
-    """A provisioned camera, its pictures, and what a verifier needs."""
+def make_rig(directory: Path, agency: Agency, system: FileSystem = FILE_SYSTEMS["ext4"]) -> Path:
+    """A provisioned camera, its pictures, a card that it has never seen, and what a verifier needs."""
     _, text = read_profile("default")
     for name, value in _POLICY.items():
         text, count = re.subn(rf"(?m)^{name} = \S+", f"{name} = {value}", text)
@@ -49,8 +51,10 @@ def make_rig(directory: Path, agency: Agency) -> Path:
     policy.write_text(text, encoding="utf-8")
     make_camera(directory / "camera", agency, CameraOrder("DISK-1", "bench", "officer 4711", str(policy), "pi", KeyProtection.FILE))
     make_footage(directory / "footage.h264")
-    for name in ("root.crt", "agency.key", "agency.crt"):
-        shutil.copy(agency.directory / name, directory / name)
+    for name in ("root.crt", "agency.key", "agency.crt", "dock/store.key", "dock/store.crt"):
+        shutil.copy(agency.directory / name, directory / Path(name).name)
+    (directory / "holds/card").mkdir(parents=True)
+    make_disk(directory / "card.img", directory / "holds", system)
     return directory
 
 
@@ -59,6 +63,7 @@ class Recording:
     """A disk as it was, and everything that then reached it."""
 
     start: Path
+    system: FileSystem
     records: tuple[Record, ...]
     leaves: tuple[Entry, ...]
     """All that the camera ever wrote into its ledger."""
@@ -66,7 +71,8 @@ class Recording:
     def facts(self) -> dict[str, int]:
         kinds = Counter(next(iter(one.fields)) for one in self.records if isinstance(one, Mark))
         writes, flushes = (sum(isinstance(one, kind) for one in self.records) for kind in (Write, Flush))
-        return {"writes": writes, "flushes": flushes, "stored": kinds["stored"], "promised": kinds["promised"], "closed": kinds["closed"]}
+        told = {name: kinds[name] for name in ("stored", "promised", "closed")}
+        return {"writes": writes, "flushes": flushes, **told, "released": sum(one.kind == "release" for one in self.leaves)}
 
 
 def open_court(rig: Path, work: Path) -> Court:
@@ -76,56 +82,60 @@ def open_court(rig: Path, work: Path) -> Court:
     return Court(load_config(work / "camera/oathcamd.toml"), rig / "footage.h264", tuple(load_roots(rig / "root.crt")), key)
 
 
-def record(rig: Path, work: Path, twin: Twin, court: Court) -> Recording:
+def record(rig: Path, work: Path, system: FileSystem, twin: Twin, court: Court) -> Recording:
     """Every life of the camera, one after the other, on one disk. What the end of the mount writes is not part of it."""
     image, log, at = work / "start.img", work / "log", work / "recorded"
-    (work / "holds/card").mkdir(parents=True)
     at.mkdir()
-    make_disk(image, work / "holds")
-    with recorded(image, log, work / "disk") as disk, mounted(disk, at):
-        for life in range(len(LIVES)):
+    subprocess.run(["cp", "--sparse=always", rig / "card.img", image], check=True)
+    with recorded(image, log, work / "disk") as disk, mounted(disk, at, system):
+        for life, hands in enumerate(LIVES):
+            if hands.docked_at is not None:
+                leave_receipts(at / "card", rig, court.config.serial, court.leaves(at / "card"))
             arguments = (work / "camera/oathcamd.toml", at / "card", rig / "footage.h264", log, str(life), twin.value)
             subprocess.run([sys.executable, "-m", "tests.disk.camera", *arguments], check=True, stdin=subprocess.DEVNULL)
-        return Recording(image, tuple(read_log(log)), court.leaves(at / "card"))
+        return Recording(image, system, tuple(read_log(log)), court.leaves(at / "card"))
 
 
-def choose(records: Sequence[Record], count: int, seed: int) -> list[int]:
-    """So many points, ascending; more than there are: some of them again, to be cut in another way."""
-    dice, known = random.Random(seed), candidates(records)
+def choose(records: Sequence[Record], count: int, seed: int, life: int = 0) -> list[int]:
+    """So many points from the start of this life on, ascending; more than there are: some of them again, to be cut in another way."""
+    start = next(number for number, one in enumerate(records) if isinstance(one, Mark) and one.fields.get("life") == life)
+    dice, known = random.Random(seed), [point for point in candidates(records) if point > start]
     again = [dice.choice(known) for _ in range(count - len(known))]
     return sorted(again + dice.sample(known, min(count, len(known))))
 
 
-def cut(recording: Recording, court: Court, work: Path, points: Sequence[int], seed: int, card: Card) -> list[dict[str, Any]]:
-    """One line for each point at which something was found."""
+def cut(recording: Recording, court: Court, work: Path, points: Sequence[int], seed: int, card: Card) -> tuple[list[dict[str, Any]], int]:
+    """One line for each point at which something was found; and how many of the cuts came in the middle of a release."""
     image, at = work / "crash.img", work / "crash"
     at.mkdir()
-    found = []
+    found, half = [], 0
     for crash in Crashes(recording.records, recording.start, image, seed, card).at(points):
         judgement = judge_image(image, at, crash, recording, court)
+        half += judgement.half_released
         if judgement.lost or judgement.unexplained:
             found.append({"at": crash.at, "kept": crash.kept, **judgement.as_dict()})
-    return found
+    return found, half
 
 
 def judge_image(image: Path, at: Path, crash: Crash, recording: Recording, court: Court) -> Judgement:
     try:
-        with mounted(image, at):
+        with mounted(image, at, recording.system):
             return judge(at / "card", crash.marks, court, recording.leaves)
     except OSError as error:
         return Judgement(unexplained=[f"no file system: {error}"], reported=["file system"])
 
 
-def main(rig: str, twin: str, points: str, seed: str, ignored_flushes: str = "0", spoiled_bytes: str = "0") -> None:
+def main(rig: str, file_system: str, twin: str, points: str, seed: str, ignored_flushes: str = "0", spoiled_bytes: str = "0") -> None:
     die_with_parent()
     started = time.monotonic()
     with in_memory(Path(tempfile.mkdtemp(prefix="work-", dir=rig))) as work:
         court = open_court(Path(rig), work)
-        recording = record(Path(rig), work, Twin(twin), court)
-        chosen = choose(recording.records, int(points), int(seed))
+        recording = record(Path(rig), work, FILE_SYSTEMS[file_system], Twin(twin), court)
+        since = len(LIVES) - 1 if Twin(twin) in (Twin.EARLY_RELEASE, Twin.EAGER_KERNEL) else 0
+        chosen = choose(recording.records, int(points), int(seed), since)
         card = Card(int(ignored_flushes), int(spoiled_bytes))
-        found = cut(recording, court, work, chosen, int(seed), card)
-    facts = {"points": len(chosen), "seconds": round(time.monotonic() - started, 1), **recording.facts()}
+        found, half = cut(recording, court, work, chosen, int(seed), card)
+    facts = {"points": len(chosen), "seconds": round(time.monotonic() - started, 1), **recording.facts(), "half_released": half}
     json.dump({"facts": facts, "found": found}, sys.stdout)
 
 

@@ -23,8 +23,8 @@ from firmware.evidence import pki
 from firmware.evidence.findings import Report, Verdict
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.verify import OpeningKey, verify_device
-from firmware.storage.ledger_file import LOG
-from firmware.storage.vault import ASSIGNMENT, BEGIN, BEGIN_SIGNATURE, INIT, MANIFEST, fragment_name
+from firmware.storage.ledger_file import LOG, RECEIPTS
+from firmware.storage.vault import ASSIGNMENT, BEGIN, BEGIN_SIGNATURE, INIT, MANIFEST, VAULT, fragment_name
 from hal.directory_volume import DirectoryVolume
 from hal.errors import HalError
 from tests.disk.camera import LIVES, open_body
@@ -43,6 +43,8 @@ class Promises:
     """Name to bytes and their SHA-256; there may be more bytes by now."""
     fragments: set[tuple[str, int]] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
+    released: dict[str, set[str]] = field(default_factory=dict)
+    """Recordings that began to leave the card, and those of their promised files whose removal may be done."""
     life: int = 0
     done_us: int = 0
     """Boot time of this life up to which all that was to be done was done."""
@@ -56,8 +58,9 @@ class Promises:
             match mark.fields:
                 case {"stored": name, "bytes": size, "sha256": digest}:
                     made.stored[name] = (size, digest)
-                case {"gone": name}:
-                    made.stored.pop(name, None)
+                case {"gone": name, **more}:
+                    if made.stored.pop(name, None) and more.get("removed") and name.startswith(f"{VAULT}/"):
+                        made.released.setdefault(name.split("/")[1], set()).add(name)
                 case {"promised": recording, "seq": seq}:
                     made.fragments.add((recording, seq))
                     made.recording = recording
@@ -116,6 +119,8 @@ class Judgement:
     """More is missing than may be, or nobody says why."""
     reported: list[str] = field(default_factory=list)
     """Who says that something is wrong: no file system, no boot, a verdict."""
+    half_released: bool = False
+    """The power was cut between the first and the last file of a recording that was being released."""
     ends_at: int | None = None
     """The leaf from which on the ledger was lost, when what follows says so: a boot after a power loss, or boots that left no leaf."""
 
@@ -138,6 +143,8 @@ def judge(card: Path, marks: Sequence[Mark], court: Court, truth: Sequence[Entry
     """
     promises, found = Promises.of(marks), Judgement()
     found.lost += lost_files(card, promises, truth)
+    found.half_released = any(0 < there < len(names) for names, there in remains(card, promises).values())
+    found.lost += released_unreceipted(card, promises, court, truth)
     try:
         court.boot(card)
         leaves = court.leaves(card)
@@ -152,6 +159,7 @@ def judge(card: Path, marks: Sequence[Mark], court: Court, truth: Sequence[Entry
         bad = [one.sentence() for part in (report, *report.recordings) for one in part.findings if one.severity.value in ("bad", "missing")]
         found.unexplained.append(f"{report.verdict.value}: {'; '.join(bad[:3])}")
         found.reported.append(report.verdict.value)
+    found.unexplained += badly_released(card, promises, leaves)
     found.unexplained += unexplained(card, promises, leaves, report)
     return found
 
@@ -204,19 +212,59 @@ def lost_files(card: Path, promises: Promises, truth: Sequence[Entry]) -> list[L
     return lost
 
 
+def remains(card: Path, promises: Promises) -> dict[str, tuple[set[str], int]]:
+    """Of each recording that began to leave: the files that were promised of it, and how many of them are there."""
+    found = {}
+    for recording, removed in promises.released.items():
+        names = removed | {name for name in promises.stored if name.startswith(f"{VAULT}/{recording}/")}
+        found[recording] = (names, sum((card / name).exists() for name in names))
+    return found
+
+
+def released_unreceipted(card: Path, promises: Promises, court: Court, truth: Sequence[Entry]) -> list[Loss]:
+    """W3: what has left the card, even in part, has a receipt, and that has its leaf. Before the boot touches anything."""
+    leaving = [recording for recording, (names, there) in remains(card, promises).items() if there < len(names)]
+    try:
+        receipted = {one.fields["recording"] for one in court.leaves(card) if one.kind == "receipt"}
+    except (OathcamError, OSError):
+        receipted = set()
+    kept = {recording for recording in receipted if (card / RECEIPTS / f"{recording}.json").exists()}
+    return [
+        Loss(f"{recording} leaves the card, and its receipt has no leaf", leaf_of(f"vault/{recording}/{MANIFEST}", truth))
+        for recording in leaving
+        if recording not in kept
+    ]
+
+
+def badly_released(card: Path, promises: Promises, leaves: Sequence[Entry]) -> list[str]:
+    """After the boot: a recording that began to leave is there as it was, or is gone and the ledger says that it was released."""
+    found = []
+    told = {one.fields["recording"] for one in leaves if one.kind == "release"}
+    for recording, (names, there) in remains(card, promises).items():
+        if there not in (0, len(names)):
+            found.append(f"{there} of {len(names)} files of {recording} are left")
+        if (recording in told) != (not (card / "vault" / recording).exists()):
+            found.append(f"{recording} is {'still here' if recording in told else 'gone without a leaf that says so'}")
+    return found
+
+
 def lost_fragments(card: Path, promises: Promises, leaves: Sequence[Entry], truth: Sequence[Entry]) -> list[Loss]:
     """After the boot: each promised fragment has its leaf and stands in its recording's manifest; what was closed stays so."""
     lost = []
     told = {(one.fields["recording"], one.fields["seq"]): one.fields["sealed"] for one in leaves if one.kind == "fragment"}
+    # What was released with right lies in the dock.
+    gone = {one.fields["recording"] for one in leaves if one.kind == "release"}
     manifests = {recording: read_manifest(card, recording) for recording, _ in promises.fragments}
     for recording, seq in sorted(promises.fragments):
+        if recording in gone:
+            continue
         manifest = manifests[recording]
         listed = {} if manifest is None else {one.seq: one.sealed_sha256 for one in manifest.fragments}
         if (recording, seq) not in told or listed.get(seq) != told[recording, seq]:
             why = "no leaf" if (recording, seq) not in told else "not in the manifest"
             name = f"vault/{recording}/{fragment_name(seq)}"
             lost.append(Loss(f"fragment {seq} of {recording}: {why}", leaf_of(name, truth)))
-    for recording in sorted(promises.closed):
+    for recording in sorted(promises.closed - gone):
         manifest = manifests.get(recording)
         if manifest is None or manifest.end.cause != "button":
             lost.append(Loss(f"{recording} was closed", leaf_of(f"vault/{recording}/{MANIFEST}", truth)))

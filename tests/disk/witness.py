@@ -2,7 +2,7 @@
 
 The witness knows the port's contract alone (``hal.interfaces.Volume``): a file's bytes are durable once ``sync`` of it has returned, its
 name once ``sync_directory`` has, both once ``sync_group`` has. It logs them together as ``stored``, and ``gone`` before a name may cease to
-stand for those bytes.
+stand for those bytes; with ``removed`` where the name itself goes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from firmware.storage.durable import parent_of
+from firmware.storage.durable import parent_of, remove_directory
+from firmware.storage.ledger_file import RECEIPTS
+from firmware.storage.vault import VAULT
 from hal.directory_volume import DirectoryVolume
 from hal.interfaces import Volume, VolumeFile
 from tests.disk.log import DiskLog
@@ -27,6 +29,8 @@ class Twin(Enum):
     SHARED = "right, without flushes of the whole file system"
     NO_SYNC = "no sync of files"
     NO_DIRECTORY_SYNC = "no sync of directories"
+    EAGER_KERNEL = "right, and the kernel commits each removal"
+    EARLY_RELEASE = "release before the receipt's leaf"
 
 
 class _Unsynced(VolumeFile):
@@ -72,11 +76,21 @@ class NoDirectorySync(SharedDisk):
         pass
 
 
+class EagerKernel(OwnDisk):
+    """A journal that happens to be written between any two removals: what a kernel may do at any time, and seldom does in a test."""
+
+    def remove(self, name: str) -> None:
+        super().remove(name)
+        self.sync_directory(parent_of(name))
+
+
 VOLUMES: dict[Twin, type[DirectoryVolume]] = {
     Twin.RIGHT: OwnDisk,
     Twin.SHARED: SharedDisk,
     Twin.NO_SYNC: NoSync,
     Twin.NO_DIRECTORY_SYNC: NoDirectorySync,
+    Twin.EAGER_KERNEL: EagerKernel,
+    Twin.EARLY_RELEASE: OwnDisk,
 }
 
 
@@ -130,7 +144,7 @@ class Witness(Volume):
         self._contents[new].named = False
 
     def remove(self, name: str) -> None:
-        self._gone(name)
+        self._log.mark(gone=name, removed=True)
         self._volume.remove(name)
         self._contents.pop(name, None)
 
@@ -187,6 +201,23 @@ class Witness(Volume):
 
     def _gone(self, name: str) -> None:
         self._log.mark(gone=name)
+
+
+class EarlyRelease(Witness):
+    """Removes a recording as soon as its receipt is kept beside the ledger, which is before the receipt has its leaf."""
+
+    def rename(self, old: str, new: str) -> None:
+        super().rename(old, new)
+        directory, _, name = new.rpartition("/")
+        recording, _, suffix = name.partition(".")
+        if directory == RECEIPTS and suffix == "json":
+            remove_directory(self, f"{VAULT}/{recording}")
+
+
+def witnessed(card: Path, twin: Twin, log: DiskLog) -> Volume:
+    """A camera's card on the recorded disk."""
+    witness = EarlyRelease if twin is Twin.EARLY_RELEASE else Witness
+    return witness(VOLUMES[twin](card), log)
 
 
 class _WitnessedFile(VolumeFile):

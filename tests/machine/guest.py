@@ -346,25 +346,32 @@ def keep_card() -> None:
     shutil.copytree(STATE, JOB / "card", dirs_exist_ok=True)
 
 
-class Bench:
-    """A camera with its card in ``/dev/ubda`` (or on another file system that the job mounted), buttons and lamps wired."""
+class Wiring:
+    """The header's chip, with buttons and lamps soldered to it."""
 
-    def __init__(self, card: str = "/dev/ubda", environment: Mapping[str, str] = {}) -> None:
-        sh("mount", card, "/mnt")
-        self.config = provision(Path("/mnt"))
+    def __init__(self) -> None:
         self.chip = SimulatedChip("header", BOARD.chip_label)
         self.record = Finger(self.chip, PINS.record_button)
         self.function = Finger(self.chip, PINS.function_button)
         self.contact = Finger(self.chip, PINS.dock_contact)
         self.circuit = LampCircuit(self.chip)
-        self.start(environment)
-
-    def start(self, environment: Mapping[str, str] = {}) -> None:
-        self.recorder = Recorder(self.config, environment)
 
     def lamp(self) -> int:
         """What drives the subject lamp."""
         return self.chip.level(PINS.subject_lamp)
+
+
+class Bench(Wiring):
+    """A camera with its card in ``/dev/ubda`` (or on another file system that the job mounted), buttons and lamps wired."""
+
+    def __init__(self, card: str = "/dev/ubda", environment: Mapping[str, str] = {}) -> None:
+        sh("mount", card, "/mnt")
+        self.config = provision(Path("/mnt"))
+        super().__init__()
+        self.start(environment)
+
+    def start(self, environment: Mapping[str, str] = {}) -> None:
+        self.recorder = Recorder(self.config, environment)
 
     def begin(self, count: int) -> int:
         """Record until ``count`` more fragments are promised; milliseconds from the first press to the lamp."""

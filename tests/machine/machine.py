@@ -112,19 +112,33 @@ def make_disk(path: Path, size_bytes: int) -> Path:
     return path
 
 
-def boot(directory: Path, job: str, *, disks: tuple[Path, ...] = (), timeout_s: float = 120, cut_at: str = "") -> Outcome:
+UNDER_SYSTEMD = """import sys
+from pathlib import Path
+sys.path[:0] = ["/checkout", "/checkout/tests/machine", "/checkout/tests/system"]
+import jobs.{job}
+jobs.{job}.run()
+Path("/job/code").write_text("0")
+"""
+"""What the root's own unit for jobs runs."""
+
+
+def boot(
+    directory: Path, job: str, *, disks: tuple[Path, ...] = (), timeout_s: float = 120, cut_at: str = "", systemd: bool = False
+) -> Outcome:
     """Boot, run ``job`` (a module of ``tests/machine/jobs`` with a function ``run``), power off.
 
     ``disks`` are the files behind ``/dev/ubda``, ``/dev/ubdb`` ..., written for real. ``cut_at``: pull the power, that is kill the
-    machine, as soon as the job has made a file of this name in its directory.
+    machine, as soon as the job has made a file of this name in its directory. ``systemd``: the first process is systemd, and the job a
+    service of it; else a short script, and the job all that there is.
     """
     program, root = kernel(), nspawn.root()
+    (directory / "job.py").write_text(UNDER_SYSTEMD.format(job=job))
     for name in ("result.json", "code", "stdout", "stderr"):
         (directory / name).unlink(missing_ok=True)
     first = (
         "mount -t proc none /proc",
         f"mount -t hostfs -r -o {ROOT} none /checkout",
-        "exec /bin/sh /checkout/tests/machine/init.sh",
+        f"exec /bin/sh /checkout/tests/machine/{'systemd' if systemd else 'init'}.sh",
     )
     with tempfile.TemporaryDirectory(prefix="machine-") as scratch:
         command = [

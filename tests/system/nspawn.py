@@ -101,7 +101,7 @@ def _build(directory: Path) -> None:
     for name in IDLE_UNITS:
         (units / name).unlink(missing_ok=True)
         (units / name).symlink_to("/dev/null")
-    for name in ("job", "checkout", SITE.lstrip("/")):
+    for name in ("job", "checkout/systemd", SITE.lstrip("/")):
         (directory / name).mkdir(parents=True, exist_ok=True)
     for name in ("firmware", "hal", "tools"):
         (directory / "usr/lib/python3/dist-packages" / name).mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def boot(directory: Path, job: str, timeout_s: float = 60) -> Outcome:
         *_NSPAWN,
         "--boot",
         *(f"--directory={root()}", f"--machine=oathcam-{os.getpid()}", f"--bind={directory}:/job"),
-        *(f"--bind-ro={libraries}:{SITE}", f"--bind-ro={ROOT / 'systemd'}:/checkout", *packages),
+        *(f"--bind-ro={libraries}:{SITE}", f"--bind-ro={ROOT / 'systemd'}:/checkout/systemd", *packages),
     ]
     # A session of its own: a time-out must end systemd-nspawn itself, which then ends all that is inside.
     process = subprocess.Popen(

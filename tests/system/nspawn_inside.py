@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-JOB = Path("/job")
+JOB, SHIPPED = Path("/job"), Path("/checkout/systemd")
 STATE, KEYS, LINK = Path("/var/lib/oathcam"), Path("/var/lib/oathcam-keys"), Path("/var/lib/oathcam-link")
 CONFIG = Path("/etc/oathcam")
 OPEN = (Path("/etc/open"), Path("/usr/lib/open"), Path("/var/lib/open"))
@@ -43,9 +43,9 @@ def install() -> None:
     """Units, users and directories."""
     units = Path("/usr/lib/systemd/system")
     for unit in ("oathcamd.service", "oathcam-sync.service", "oathcam-sync.path"):
-        shutil.copy(Path("/checkout") / unit, units)
-    shutil.copy("/checkout/oathcam.sysusers", "/usr/lib/sysusers.d/oathcam.conf")
-    shutil.copy("/checkout/oathcam.tmpfiles", "/usr/lib/tmpfiles.d/oathcam.conf")
+        shutil.copy(SHIPPED / unit, units)
+    shutil.copy(SHIPPED / "oathcam.sysusers", "/usr/lib/sysusers.d/oathcam.conf")
+    shutil.copy(SHIPPED / "oathcam.tmpfiles", "/usr/lib/tmpfiles.d/oathcam.conf")
     sh("systemd-sysusers")
     sh("systemd-tmpfiles", "--create", "oathcam.conf")
     sh("systemctl", "daemon-reload")
@@ -93,9 +93,10 @@ def fragments() -> list[str]:
 
 
 def leaves(kind: str) -> list[dict[str, Any]]:
-    """Leaves of a kind in the ledger's log; a checkpoint's line is not one."""
+    """Leaves of a kind in the ledger's log; a checkpoint's line is not one, nor is one that is being written."""
     log = STATE / "ledger/log"
-    rows = [json.loads(line) for line in log.read_bytes().splitlines() if line.startswith(b"{")] if log.exists() else []
+    lines = log.read_bytes().splitlines(keepends=True) if log.exists() else []
+    rows = [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"\n")]
     return [row for row in rows if row.get("type") == kind]
 
 
