@@ -97,6 +97,7 @@ class Daemon:
         self._began = self._starting_until = self._devices.now()
         self._ordinal = 0
         self._progress = False
+        self._minutes_left = -1
         self._trouble_since: Timestamp | None = None
         self._writer_done = 0
         self._writer_at = self._devices.now()
@@ -364,7 +365,10 @@ class Daemon:
             self._feed(ev.Faulted(now, Port.STORAGE, str(error)))
             return
         reserve = self._policy.storage.reserve_bytes
-        self._feed(ev.StorageMeasured(now, minutes_left(free - reserve, self._policy)))
+        minutes = minutes_left(free - reserve, self._policy)
+        if minutes != self._minutes_left:  # the machine judges this number alone, and has judged it
+            self._minutes_left = minutes
+            self._feed(ev.StorageMeasured(now, minutes))
         if self._model.full and free > 2 * reserve:
             self._feed(ev.StorageFreed(now))
         elif free < reserve and not self._model.full:
