@@ -108,6 +108,7 @@ class Daemon:
         self._previous: Previous | None = None
         self._ordinal = 0
         self._progress = False
+        self._minutes_left = -1
         self._trouble_since: Timestamp | None = None
         self._recording = ""
         self._awaiting_receipts = False
@@ -362,8 +363,10 @@ class Daemon:
             self._feed(ev.Faulted(now, Port.STORAGE, str(error)))
             return
         reserve = self._policy.storage.reserve_bytes
-        self.status.room_minutes = minutes_left(free - reserve, self._policy)
-        self._feed(ev.StorageMeasured(now, self.status.room_minutes))
+        self.status.room_minutes = minutes = minutes_left(free - reserve, self._policy)
+        if minutes != self._minutes_left:  # the machine judges this number alone, and has judged it
+            self._minutes_left = minutes
+            self._feed(ev.StorageMeasured(now, minutes))
         if self._model.full and free > 2 * reserve:
             self._feed(ev.StorageFreed(now))
         elif free < reserve and not self._model.full:

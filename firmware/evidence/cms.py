@@ -90,11 +90,7 @@ def seal(plain: primitives.Buffer | Sequence[primitives.Buffer], recipients: Seq
     parts = [plain] if isinstance(plain, (bytes, bytearray, memoryview)) else plain
     ciphertext, tag = primitives.gcm_encrypt(key, nonce, parts)
     parameters = der.GcmParameters(nonce=nonce, icv_bytes=primitives.TAG_BYTES)
-    encrypted = der.EncryptedContent(
-        content_type=der.DATA, algorithm=der.GcmAlgorithm(oid=der.AES256_GCM, parameters=parameters), content=ciphertext
-    )
-    content = der.AuthEnvelopedData(version=0, recipients=asn1.SetOf(infos), encrypted=encrypted, mac=tag)
-    return der.encode(der.SealedInfo(content_type=der.AUTH_ENVELOPED_DATA, content=content))
+    return der.encode_sealed(asn1.SetOf(infos), der.GcmAlgorithm(oid=der.AES256_GCM, parameters=parameters), ciphertext, tag)
 
 
 def _recipient_info(recipient: Recipient, key: bytes, random_bytes: RandomBytes) -> der.KeyAgreeRecipient | der.KeyTransportRecipient:

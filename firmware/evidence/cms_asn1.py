@@ -45,6 +45,8 @@ PARSE_ERRORS = (
 )
 """What ``cryptography`` may raise while it decodes bytes, at once or when a field is first read."""
 
+_SEQUENCE, _CONTEXT_0, _CONSTRUCTED = 0x30, 0x80, 0x20
+
 _T = TypeVar("_T")
 
 
@@ -176,6 +178,22 @@ class SealedInfo:
 
 
 @asn1.sequence
+class _EnvelopeHead:
+    """The fields of AuthEnvelopedData before the encrypted content; an encoding of its own only in :func:`encode_sealed`."""
+
+    version: int
+    recipients: asn1.SetOf[KeyTransportRecipient | Annotated[KeyAgreeRecipient, asn1.Implicit(1)]]
+
+
+@asn1.sequence
+class _ContentHead:
+    """The fields of EncryptedContent before the content, likewise."""
+
+    content_type: ObjectIdentifier
+    algorithm: GcmAlgorithm
+
+
+@asn1.sequence
 class SharedInfo:
     """ECC-CMS-SharedInfo (RFC 5753 §7.2) without user keying material; the length is in bits, 4 bytes."""
 
@@ -241,6 +259,39 @@ class SignedInfo:
 def encode(value: Any) -> bytes:
     """DER."""
     return asn1.encode_der(value)
+
+
+def encode_sealed(
+    recipients: asn1.SetOf[KeyTransportRecipient | KeyAgreeRecipient], algorithm: GcmAlgorithm, content: bytes, mac: bytes
+) -> bytes:
+    """DER of a :class:`SealedInfo`, the same as :func:`encode` makes of it (tested), with ``content`` copied once.
+
+    ``encode`` copies it five times, which for a fragment costs three times what enciphering it does (measured). So the library
+    encodes what stands before and behind the content, and the five lengths that enclose it are written here, from the inside out.
+    """
+    tail, behind = encode(mac), len(content)
+    head = _opened(_CONTEXT_0, b"", behind)
+    head = _opened(_SEQUENCE, _fields(_ContentHead(content_type=DATA, algorithm=algorithm)) + head, behind)
+    behind += len(tail)
+    head = _opened(_SEQUENCE, _fields(_EnvelopeHead(version=0, recipients=recipients)) + head, behind)
+    head = _opened(_CONTEXT_0 | _CONSTRUCTED, head, behind)
+    head = _opened(_SEQUENCE, encode(AUTH_ENVELOPED_DATA) + head, behind)
+    return b"".join((head, content, tail))
+
+
+def _opened(tag: int, head: bytes, behind: int) -> bytes:
+    """An element that begins with ``head`` and has ``behind`` bytes more: tag, length, head."""
+    length = len(head) + behind
+    if length < 0x80:
+        return bytes((tag, length)) + head
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets + head
+
+
+def _fields(sequence: Any) -> bytes:
+    """The DER of a sequence without its tag and length."""
+    whole = encode(sequence)
+    return whole[2 + (whole[1] & 0x7F if whole[1] & 0x80 else 0) :]
 
 
 def decode(kind: type[_T], data: bytes, layer: str) -> _T:

@@ -11,6 +11,7 @@ from firmware.custody.entries import Entry
 from firmware.daemon import EXIT_REBOOT, EXIT_RESTART
 from firmware.evidence.continuity import unexplained
 from firmware.evidence.findings import Verdict
+from firmware.machine.health import AUDIO_BPS
 from firmware.machine.indicators import CUES
 from firmware.recovery import previous_end
 from firmware.timebase import Timestamp, Trust
@@ -157,3 +158,14 @@ def test_a_hot_board_encodes_less_and_says_so(make_bench: Callable) -> None:
     assert rate(12, 25) < rate(4, 9) * 0.8
     assert rate(28, 33) > rate(12, 25) * 1.2
     assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_card_that_fills_is_felt_once_when_it_passes_the_mark(make_bench: Callable) -> None:
+    """BWC-POL-23: the room is measured every second; the warning comes when an hour is left, neither before nor again."""
+    bench = make_bench(pre_event=1)
+    minute, reserve = 60 * (250_000 + AUDIO_BPS) // 8, 67_108_864
+    bench.options["capacity_bytes"] = reserve + 61 * minute + 300_000
+    bench.world.double_press(bench.at(4))
+    stop_and_end(bench, 20)
+    (felt,) = [at for at, name in cues(bench) if name == "low-storage"]
+    assert 6 < felt < 19

@@ -54,6 +54,14 @@ def test_parts_are_sealed_as_their_concatenation():
     assert cms.open_sealed(cms.seal(b"", agency().recipients, stream("x")), one.key, one.certificate) == b""
 
 
+@pytest.mark.parametrize("size", [0, 1, 0x7F, 0x80, 0xFF, 0x100, 0xFFFF, 0x10000, 0x1000000])
+@pytest.mark.parametrize("shift", [0, -18, -79, -700])
+def test_the_lengths_around_the_content_are_the_librarys(size, shift):
+    """Content of every size that moves one of the five enclosing lengths to another number of bytes."""
+    data = cms.seal(bytes(max(0, size + shift)), agency().recipients, stream("lengths"))
+    assert der.encode(asn1.decode_der(der.SealedInfo, data)) == data
+
+
 def test_every_object_has_its_own_key_and_nonce():
     """BWC-POL-33: a fresh key each time, so equal fragments look different."""
     draw = stream("draw")
