@@ -32,7 +32,7 @@ from firmware.recovery import Previous, Recovery, open_ledger, previous_end, tai
 from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage import durable
-from firmware.storage.ledger_file import LEDGER, Draft, peek
+from firmware.storage.ledger_file import LEDGER, Draft, Ledger, peek
 from firmware.storage.vault import Vault
 from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
@@ -113,6 +113,7 @@ class Opening:
         self._roots = roots
         self._now = now
         self._told = False
+        self._ledger: Ledger | None = None
 
     def run(self, beat: Callable[[], object]) -> Evidence:
         """The volume's error leaves everything as it can be found again. ``beat`` is called as the work goes on."""
@@ -120,11 +121,13 @@ class Opening:
         if not self._told:
             _post(self._hal, self._peek())
             self._told = True
+        if self._ledger is not None:
+            self._ledger.mend()
         vault = Vault(volume)
         vault.prepare()
         opened = open_ledger(volume, vault, self._hal.key_store, context.public_key, f"oathcam/{self._serial}")
         beat()
-        ledger = opened.ledger
+        self._ledger = ledger = opened.ledger
         ledger.boot = context.boot
         # Leaves of this very boot were written by a try before this one.
         earlier = [entry for entry in opened.entries if entry.boot != context.boot]

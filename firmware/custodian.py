@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from firmware import operations as op
 from firmware.custody.snapshot import Receipted
 from firmware.errors import FormatError, OathcamError
 from firmware.evidence.primitives import sha256
@@ -28,6 +29,7 @@ from firmware.shellclock import read_clock
 from firmware.storage.ledger_file import Draft, Ledger, Place
 from firmware.storage.vault import MANIFEST_SIGNATURE, ReleaseWarrant, Vault
 from firmware.timebase import Timestamp
+from firmware.untold import untold
 from hal.errors import HalError, VolumeFull
 from hal.interfaces import Clock, Volume, Worker
 
@@ -96,64 +98,6 @@ class CheckpointPublished:
 
 
 @dataclass(frozen=True, slots=True)
-class _WriteEntry:
-    draft: Draft
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    final: Gop | None
-    at: Timestamp
-    cause: str
-    notes: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _MarkAt:
-    at: Timestamp
-
-
-@dataclass(frozen=True, slots=True)
-class _Drop:
-    first: Timestamp
-    duration_us: int
-    pictures: int
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class _MuteAt:
-    at: Timestamp
-    muted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Release:
-    recording: str
-    at: Timestamp
-
-
-@dataclass(frozen=True, slots=True)
-class _TakeReceipts:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    announced: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Reread:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """Vault and ledger, recovered. ``warrants`` and ``receipted``: what is to be released, and when its receipt's leaf was written."""
 
@@ -165,11 +109,6 @@ class Evidence:
     receipted: dict[str, Timestamp]
     may_snapshot: bool
     """Nothing that a boot must look at again lies before the next recording."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """The first operation: whatever is asked for meanwhile waits behind it, a press too (BWC-POL-01)."""
 
 
 class Custodian:
@@ -196,7 +135,7 @@ class Custodian:
         self._limit = limit_bytes
         self._reserve = reserve_bytes
         self._report = report
-        self._pending: deque[object] = deque([_Open()])
+        self._pending: deque[object] = deque([op.Open()])
         self._submitted_bytes = self._settled_bytes = 0
         """Each has one writer, the loop and the worker: a sum that both changed would lose a change now and then."""
         self.queue, self.waiting = Peak(), Peak()
@@ -206,6 +145,7 @@ class Custodian:
         self._running = False
         self._stays_muted = False
         self._tried = 0
+        self._aside_told = False
         self._opened: Evidence | None = None
         self._unreceipted: set[str] = set()
         self._before_recording: tuple[Place, str, tuple[Receipted, ...]] | None = None
@@ -240,12 +180,17 @@ class Custodian:
         return bool(self._pending) or self._running
 
     @property
+    def is_troubled(self) -> bool:
+        """The volume refused the newest operation, which waits to be tried again."""
+        return self._troubled
+
+    @property
     def operations_tried(self) -> int:
         """Grows whenever the worker has finished with an operation, well or not: its heartbeat."""
         return self._tried
 
     def submit_entry(self, kind: str, at: Timestamp, fields: Mapping[str, Any]) -> None:
-        self._submit(_WriteEntry(Draft(kind, at, fields)))
+        self._submit(op.WriteEntry(Draft(kind, at, fields)))
 
     def submit_begin(self, order: BeginOrder) -> None:
         self._submit(order)
@@ -260,32 +205,32 @@ class Custodian:
         return True
 
     def submit_mark(self, at: Timestamp) -> None:
-        self._submit(_MarkAt(at))
+        self._submit(op.MarkAt(at))
 
     def submit_drop(self, first: Timestamp, duration_us: int, pictures: int, cause: str) -> None:
-        self._submit(_Drop(first, duration_us, pictures, cause))
+        self._submit(op.Drop(first, duration_us, pictures, cause))
 
     def submit_end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
-        self._submit(_End(final, at, cause, notes))
+        self._submit(op.End(final, at, cause, notes))
 
     def submit_mute(self, at: Timestamp, muted: bool) -> None:
-        self._submit(_MuteAt(at, muted))
+        self._submit(op.MuteAt(at, muted))
 
     def submit_release(self, recording: str, at: Timestamp) -> None:
         """Remove a receipted recording; refused, with a fault leaf, when this run or boot saw no receipt leaf (W3)."""
-        self._submit(_Release(recording, at))
+        self._submit(op.Release(recording, at))
 
     def submit_receipts(self) -> None:
         """Look into the spool for receipts that the dock-sync process left."""
-        self._submit(_TakeReceipts())
+        self._submit(op.TakeReceipts())
 
     def submit_reread(self) -> None:
         """Read one more file of the vault again, to see whether it is still what was written."""
-        self._submit(_Reread())
+        self._submit(op.Reread())
 
     def submit_checkpoint(self) -> None:
         """Publish the newest checkpoint as a signed note, for the dock."""
-        self._submit(_Checkpoint(announced=True))
+        self._submit(op.Checkpoint(announced=True))
 
     def kick(self) -> None:
         """Let the worker drain the queue; a refusal means that it is about to anyway."""
@@ -365,7 +310,7 @@ class Custodian:
         end = gops[-1].end or gops[-1].units[-1].time
         pictures = sum(len(gop.units) for gop in gops)
         self._report(Lost(cause, len(gops), pictures))
-        self._pending.appendleft(_Drop(gops[0].start, end.since(gops[0].start) // 1000, pictures, cause))
+        self._pending.appendleft(op.Drop(gops[0].start, end.since(gops[0].start) // 1000, pictures, cause))
 
     def _release_bytes(self, group: list[object]) -> None:
         settled_bytes = sum(gop.size_bytes for gop in group if isinstance(gop, Gop))
@@ -377,27 +322,28 @@ class Custodian:
                 if self._recorder is not None:
                     self._recorder.commit(operation, read_clock(self._clock))
                     self._watch_space()
-            case _Open():
+            case op.Open():
                 self._open()
-            case _WriteEntry(draft):
+            case op.WriteEntry(draft):
                 self._evidence.ledger.append([draft])
             case BeginOrder():
                 self._begin(operation)
-            case _End(final, at, cause, notes):
+            case op.End(final, at, cause, notes):
                 self._end(final, at, cause, notes)
-            case _MarkAt() | _Drop() | _MuteAt():
+            case op.MarkAt() | op.Drop() | op.MuteAt():
                 self._tell(operation)
-            case _Release(recording, at):
+            case op.Release(recording, at):
                 self._release(recording, at)
-            case _TakeReceipts():
+            case op.TakeReceipts():
                 self._take_receipts()
-            case _Checkpoint(announced):
+            case op.Checkpoint(announced):
                 self._evidence.ledger.publish_checkpoint(self._context.public_key)
                 if announced:
                     self._report(CheckpointPublished())
-            case _Snapshot():
+            case op.Snapshot():
                 self._keep_snapshot()
-            case _Reread():
+            case op.Reread():
+                self._tell_of_aside()
                 for damage in self._evidence.rereading.step(self._evidence.vault):
                     self._report(DeviceTrouble("vault", damage))
 
@@ -419,7 +365,7 @@ class Custodian:
         self._before_recording = None if place is None else (place, order.recording, receipted)
         if self._stays_muted:
             self._stays_muted = False
-            self._pending.appendleft(_MuteAt(order.at, True))
+            self._pending.appendleft(op.MuteAt(order.at, True))
 
     def _keep_snapshot(self) -> None:
         """The next boot reads the ledger from the beginning of the recording that just ended, not from the camera's first day."""
@@ -430,16 +376,25 @@ class Custodian:
     def _promised(self, promise: Promise) -> None:
         self._report(replace(promise, lag_ns=read_clock(self._clock).since(promise.since)))
 
-    def _tell(self, operation: _MarkAt | _Drop | _MuteAt) -> None:
+    def _tell_of_aside(self) -> None:
+        """Once a run: leaves for what was set aside, when power or the card failed before they were written (W2)."""
+        if self._aside_told:
+            return
+        drafts = untold(self._evidence.vault, self._evidence.ledger, read_clock(self._clock))
+        if drafts:
+            self._evidence.ledger.append(drafts)
+        self._aside_told = True
+
+    def _tell(self, operation: op.MarkAt | op.Drop | op.MuteAt) -> None:
         """What is said of the open recording; nothing when there is none (it ended a moment ago)."""
         if self._recorder is None:
             return
         match operation:
-            case _MarkAt(at):
+            case op.MarkAt(at):
                 self._recorder.mark(at)
-            case _Drop(first, duration_us, pictures, cause):
+            case op.Drop(first, duration_us, pictures, cause):
                 self._recorder.drop(first, duration_us, pictures, cause)
-            case _MuteAt(at, muted):
+            case op.MuteAt(at, muted):
                 self._recorder.mute(at, muted)
 
     def _end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
@@ -450,10 +405,16 @@ class Custodian:
         self._unreceipted.add(self._recorder.recording)
         self._report(RecordingClosed(self._recorder.recording, self._recorder.fragments))
         self._recorder = None
-        self._pending.extendleft((_Snapshot(), _Checkpoint(announced=False)))
+        self._pending.extendleft((op.Snapshot(), op.Checkpoint(announced=False)))
 
     def _watch_space(self) -> None:
-        if self._volume.free_bytes() < self._reserve:
+        """After a commit, which counts whatever the card says now: its error must not have the group written again."""
+        try:
+            free_bytes = self._volume.free_bytes()
+        except HalError as error:
+            self._report(StorageTrouble(str(error), full=False))
+            return
+        if free_bytes < self._reserve:
             self._report(StorageTrouble(f"less than {self._reserve} bytes free", full=True))
 
     def _take_receipts(self) -> None:
@@ -467,16 +428,16 @@ class Custodian:
             try:
                 receipt, signature, store = receipts.check(recording, vault)
             except OathcamError as error:
-                name = receipts.refuse(recording)
-                ledger.append([Draft("fault", now, {"port": "dock", "reason": f"receipt {name} refused: {error}"[:200]})])
+                ledger.append([Draft("fault", now, {"port": "dock", "reason": f"receipt {recording}.json refused: {error}"[:200]})])
+                receipts.refuse(recording)
                 continue
             ledger.keep_receipt(recording, receipt, signature)
             fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
             self._evidence.warrants[recording] = ReleaseWarrant(recording, ledger.append([Draft("receipt", now, fields)])[0])
             self._evidence.receipted[recording] = now
             self._unreceipted.discard(recording)
-            receipts.done(recording)
             self._report(ReceiptAccepted(recording, now))
+            receipts.done(recording)
         closed = [one for one in vault.recordings() if MANIFEST_SIGNATURE in vault.files(one)]
         self._unreceipted = {one for one in closed if one not in self._evidence.warrants}
         self._report(SpoolChecked(len(self._unreceipted)))
@@ -488,7 +449,7 @@ class Custodian:
             opened.ledger.append([Draft("fault", at, {"port": "storage", "reason": f"release of {recording} without receipt refused"})])
             return
         opened.vault.release(warrant)
-        del opened.warrants[recording]
         opened.ledger.append([Draft("release", at, {"recording": recording})])
-        self._pending.appendleft(_Checkpoint(announced=False))
+        del opened.warrants[recording]  # last: a card that refuses the leaf is asked again, with the warrant
+        self._pending.appendleft(op.Checkpoint(announced=False))
         self._report(Released(recording))

@@ -110,6 +110,7 @@ class Daemon:
         self._progress = False
         self._minutes_left = -1
         self._trouble_since: Timestamp | None = None
+        self._room_unknown = False
         self._recording = ""
         self._awaiting_receipts = False
         self._closed_recordings: list[str] = []
@@ -360,8 +361,12 @@ class Daemon:
         try:
             free = self._hal.volume.free_bytes()
         except HalError as error:
-            self._feed(ev.Faulted(now, Port.STORAGE, str(error)))
+            self._room_unknown = True
+            self._storage_trouble(str(error), False, now)
             return
+        if self._room_unknown and not self._custodian.is_troubled:
+            self._from_custodian(StorageWorks(), now)
+        self._room_unknown = False
         reserve = self._policy.storage.reserve_bytes
         self.status.room_minutes = minutes = minutes_left(free - reserve, self._policy)
         if minutes != self._minutes_left:  # the machine judges this number alone, and has judged it

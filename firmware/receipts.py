@@ -30,11 +30,9 @@ class ReceiptInbox:
         self._serial = serial
 
     def prepare(self) -> None:
-        have = {name for name, _ in self._volume.list("")}
-        if "sync" not in have:
-            durable.make_directory(self._volume, "sync")
-            durable.make_directory(self._volume, SPOOL)
-            durable.make_directory(self._volume, f"{SPOOL}/refused")
+        """Each of them at every boot: power may have gone, or the card failed, after the first."""
+        for name in ("sync", SPOOL, f"{SPOOL}/refused"):
+            durable.make_directory(self._volume, name)
 
     def waiting(self) -> tuple[str, ...]:
         """Recordings with a complete pair of files, by name."""
@@ -55,14 +53,14 @@ class ReceiptInbox:
         check_receipt(receipt, signature, self._roots, vault.read(recording, MANIFEST), hashes)
         return data, signature, receipt.store
 
-    def refuse(self, recording: str) -> str:
-        """Move a bad receipt out of the way, keeping it; returns its name."""
+    def refuse(self, recording: str) -> None:
+        """Move a bad receipt, whose leaf is durable, out of the way, and keep it."""
         for suffix in (".json", ".json.p7s"):
             durable.move(self._volume, f"{SPOOL}/{recording}{suffix}", f"{SPOOL}/refused/{recording}{suffix}")
-        return f"{recording}.json"
 
     def done(self, recording: str) -> None:
-        """Clear a receipt whose leaf is durable; the kept copy lies in the ledger's directory."""
+        """Clear a receipt whose leaf is durable; the kept copy lies in the ledger's directory. What a failing card leaves of the pair
+        is no receipt, and harms nobody."""
         for suffix in (".json", ".json.p7s"):
             self._volume.remove(f"{SPOOL}/{recording}{suffix}")
         self._volume.sync_directory(SPOOL)

@@ -184,7 +184,7 @@ class Recovery:
         for recording, trace in traces.items():
             if trace.begin and not trace.end:
                 if recording in finished:
-                    append_end(self._ledger, finished[recording], now)
+                    self._finish(recording, finished[recording], now)
                 else:
                     self._close(recording, trace, now)
                 closed.append(recording)
@@ -230,6 +230,12 @@ class Recovery:
         told = (trace.begin.fields["begin_sha256"], tuple(_record(entry) for entry in trace.fragments))
         return manifest if told == (manifest.begin_sha256, manifest.fragments) else None
 
+    def _finish(self, recording: str, manifest: Manifest, now: Timestamp) -> None:
+        """The end leaf of a close that was complete but for it. What made its papers durable may be what failed: once more (W1)."""
+        papers = [(name, self._vault.read(recording, name)) for name in (names.MANIFEST, names.MANIFEST_SIGNATURE)]
+        self._vault.close(recording, papers)
+        append_end(self._ledger, manifest, now)
+
     def _tell_fault(self, reason: str, now: Timestamp) -> None:
         self._ledger.append([Draft("fault", now, {"port": "storage", "reason": reason})])
 
@@ -257,10 +263,17 @@ class Recovery:
         )
         close_recording(self._context, self._vault, self._ledger, manifest, now)
 
+    def _read_twice(self, recording: str, name: str) -> bytes:
+        """Nothing when it is not there. A card that fails once must not leave a recording open until the next boot."""
+        try:
+            return self._vault.read(recording, name) if name in self._vault.files(recording) else b""
+        except HalError:
+            return self._vault.read(recording, name)
+
     def _read_begin(self, recording: str, entry: Entry, now: Timestamp) -> Begin | None:
         """``begin.json`` as its leaf names it; ``None`` and a fault leaf when the card has lost or changed it."""
         try:
-            data = self._vault.read(recording, names.BEGIN) if names.BEGIN in self._vault.files(recording) else b""
+            data = self._read_twice(recording, names.BEGIN)
             if sha256(data).hex() != entry.fields["begin_sha256"]:
                 raise IntegrityError("vault", f"{names.BEGIN} of {recording!r} is not what its leaf names")
             return Begin.from_bytes(data)

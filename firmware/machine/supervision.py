@@ -41,8 +41,8 @@ GIVE_UP_NS = 10 * _S
 """A fault that lasts this long, with the camera opened anew meanwhile, wants another process."""
 PROVEN_NS = 60 * _S
 """Pictures for this long: this run's camera works, so that a restart may bring it back."""
-CARD_SLOW_NS = 2 * _S
-"""The card has not answered a call for this long: told; what is recorded waits in memory (BWC-POL-47)."""
+CARD_SLOW_NS = 1500 * _MS
+"""The card has not answered a call for this long: told, within 2 s as above; what is recorded waits in memory (BWC-POL-47)."""
 WRITER_STUCK_NS = 10 * _S
 """A card may stall for seconds; a writer that does not even fail for this long is stuck, and the watchdog's business."""
 SIGNER_SLOW_NS = 1500 * _MS

@@ -20,6 +20,7 @@ from firmware.custody.snapshot import Receipted, Snapshot, read_snapshot, write_
 from firmware.errors import FormatError, IntegrityError
 from firmware.storage import durable
 from firmware.timebase import Timestamp
+from hal.errors import HalError
 from hal.interfaces import Volume
 
 LEDGER = "ledger"
@@ -76,6 +77,7 @@ class Ledger:
         self._tree = tree
         self._log = durable.AppendLog(volume, LOG, length_bytes)
         self._signature = b""
+        self._torn = False
         self._line_at: int | None = None
         self.boot = 0
 
@@ -125,6 +127,17 @@ class Ledger:
         """Shorten the log to its signed part."""
         self._log.cut(signed_bytes)
 
+    def read_all(self) -> bytes:
+        """The log as it stands, unchecked."""
+        return self._volume.read(LOG)
+
+    def mend(self) -> None:
+        """Cut off what a refused append may have left, before the log is read again: the reader would find a good signature over bytes
+        that the kernel shows, and that a failed sync may have kept from the card for ever."""
+        if self._torn and "log" in {name for name, _ in self._volume.list(LEDGER)}:
+            self._log.cut(self._log.length_bytes)
+        self._torn = False
+
     def append(self, drafts: Sequence[Draft]) -> tuple[int, ...]:
         """Index, sign and make durable; returns the indexes. On an error of the volume nothing was appended."""
         tree = self._tree.copy()
@@ -137,7 +150,12 @@ class Ledger:
         signature = self._sign(digest_to_sign(checkpoint.text()))
         line_at = self._log.length_bytes + sum(len(line) for line in lines)
         lines.append(checkpoint_line(checkpoint, signature))
-        self._log.append(b"".join(lines))
+        try:
+            self._log.append(b"".join(lines))
+        except HalError:
+            self._torn = True
+            raise
+        self._torn = False
         self._line_at = line_at
         first, self._tree, self._signature = self._tree.size, tree, signature
         return tuple(range(first, tree.size))

@@ -116,6 +116,19 @@ class Vault:
         durable.write_file(self._volume, f"{ASIDE}/{name}", data)
         return f"{ASIDE}/{name}"
 
+    def aside(self) -> tuple[str, ...]:
+        """Every file that lies aside, by its name on the volume; what is not a file is no business of ours."""
+        found = []
+        for name, size in self._volume.list(ASIDE):
+            below = self._volume.list(f"{ASIDE}/{name}") if size < 0 else ()
+            found += [f"{ASIDE}/{name}"] if size >= 0 else [f"{ASIDE}/{name}/{file}" for file, file_size in below if file_size >= 0]
+        return tuple(found)
+
+    def read_aside(self, name: str) -> bytes:
+        """One of :meth:`aside`, whose name is durable on return: a leaf may name it (W1)."""
+        self._volume.sync_directory(durable.parent_of(name))
+        return self._volume.read(name)
+
     def release(self, warrant: ReleaseWarrant) -> None:
         """Remove one recording that a store has receipted (W3, BWC-POL-23, -43). Idempotent."""
         if warrant.receipt_leaf < 0:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from hal.interfaces import ButtonEdge, ButtonName, Buttons
 from hal.sim.timeline import MS, Event
 from hal.sim.world import Life
+from hal.subscribers import Subscribers
 
 QUIET_NS = 15 * MS
 
@@ -42,16 +43,15 @@ class _Contact:
 
 class SimButtons(Buttons):
     def __init__(self, life: Life) -> None:
-        self._subscribers: list[Callable[[ButtonEdge], None]] = []
+        self._subscribers: Subscribers[ButtonEdge] = Subscribers()
         self._contacts = {name: _Contact(life, name, self._report) for name in ButtonName}
         life.world.contact_changed.connect(lambda name: self._contacts[name].changed())
 
     def subscribe(self, callback: Callable[[ButtonEdge], None]) -> None:
-        self._subscribers.append(callback)
+        self._subscribers.subscribe(callback)
 
     def is_pressed(self, button: ButtonName) -> bool:
         return self._contacts[button].level
 
     def _report(self, edge: ButtonEdge) -> None:
-        for each in self._subscribers:
-            each(edge)
+        self._subscribers.tell(edge)

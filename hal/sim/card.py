@@ -21,11 +21,13 @@ class CardFault(Enum):
     FULL = "full"
     """``VolumeFull``; nothing is done."""
     IO_ERROR = "io-error"
-    """``DeviceFault``; nothing is done."""
+    """``DeviceFault``; nothing is done. For ever (:meth:`Card.fail_always`) it is also what a file system that became read-only does."""
     SHORT_WRITE = "short-write"
     """``DeviceFault`` after a part of a write reached the file; as ``IO_ERROR`` for anything else."""
     POWER_CUT = "power-cut"
     """The power goes; of a write, a part may have reached the file, unsynced."""
+    STALL = "stall"
+    """Nothing fails: the card answers :attr:`Card.stall_ns` late, as when it tidies its blocks."""
 
 
 class Loss(Enum):
@@ -51,6 +53,8 @@ class Card:
     every: CardFault | None = None
     delay: Delay = field(default_factory=Delay)
     """How long a counted operation takes."""
+    stall_ns: int = 0
+    """How long :attr:`CardFault.STALL` lasts; to be set before a life begins that is to meet it."""
     spoilt: set[str] = field(default_factory=set)
     """Names whose reading raises ``DeviceFault``: a bad sector."""
 

@@ -261,7 +261,12 @@ class SimVolume(Volume):
     def _fate(self, kind: str, name: str) -> CardFault | None:
         self._life.check()
         self._life.answer(self._card.delay)
-        return self._card.count(f"{kind} {name}")
+        fault = self._card.count(f"{kind} {name}")
+        if fault is not CardFault.STALL:
+            return fault
+        self._life.hang(self._life.world.now_ns + self._card.stall_ns)
+        self._life.check()
+        return None
 
     def _begin(self, kind: str, *names: str) -> None:
         for name in names:
@@ -277,7 +282,7 @@ class SimVolume(Volume):
                 raise DeviceFault(f"volume failed at {name!r}: input/output error")
             case CardFault.POWER_CUT:
                 self._life.world.lose_power()
-            case None:
+            case CardFault.STALL | None:
                 pass
 
     def _opened(self, file: SimFile) -> SimFile:

@@ -47,7 +47,7 @@ class Life:
     @property
     def slow(self) -> bool:
         """Whether something of this world may take time to answer."""
-        return self.world.signer.planned or self.world.card.delay.planned
+        return self.world.signer.planned or self.world.card.delay.planned or self.world.card.stall_ns > 0
 
     def answer(self, delay: Delay) -> None:
         """Every device call that may be late begins here: returns when the scenario lets it answer."""

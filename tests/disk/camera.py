@@ -131,8 +131,16 @@ def open_body(config: DeviceConfig, volume: Volume, footage: Path, life: int, lo
     """One life's devices. A life that no hands were written for sees no pictures: it boots, and recovers."""
     hands = LIVES[life] if life < len(LIVES) else None
     clock = LifeTime(life)
-    spans = [Span(*fields) for fields in json.loads(footage.with_suffix(".json").read_text())]
-    eye = Eye(clock, footage, spans, round(hands.seconds * FPS) if hands else 0, log)
+    eye = Eye(clock, footage, spans_of(footage), round(hands.seconds * FPS) if hands else 0, log)
+    return assemble(config, volume, clock, eye, hands)
+
+
+def spans_of(footage: Path) -> list[Span]:
+    """Where the pictures lie in it."""
+    return [Span(*fields) for fields in json.loads(footage.with_suffix(".json").read_text())]
+
+
+def assemble(config: DeviceConfig, volume: Volume, clock: LifeTime, eye: Eye, hands: Life | None) -> Hal:
     return Hal(
         backend="bench",
         clock=clock,

@@ -1,0 +1,76 @@
+"""What the custodian is asked to carry out, beside a recording's begin and its GOPs; in the order in which it was asked.
+
+Responsible for the shape of an operation. Refuses to know how it is done (``custodian.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from firmware.media.gop import Gop
+from firmware.storage.ledger_file import Draft
+from firmware.timebase import Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class WriteEntry:
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    final: Gop | None
+    at: Timestamp
+    cause: str
+    notes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkAt:
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    first: Timestamp
+    duration_us: int
+    pictures: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class MuteAt:
+    at: Timestamp
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    recording: str
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class TakeReceipts:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    announced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The first operation: whatever is asked for meanwhile waits behind it, a press too (BWC-POL-01)."""
