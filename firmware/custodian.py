@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from firmware.custody.receipt import Receipt
 from firmware.custody.snapshot import Receipted
+from firmware.docktime import Published, StoreTime
 from firmware.errors import FormatError, OathcamError
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
@@ -27,7 +29,7 @@ from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage.ledger_file import Draft, Ledger, Place
 from firmware.storage.vault import MANIFEST_SIGNATURE, ReleaseWarrant, Vault
-from firmware.timebase import Timestamp
+from firmware.timebase import Timestamp, parse_utc
 from hal.errors import HalError, VolumeFull
 from hal.interfaces import Clock, Volume, Worker
 
@@ -98,6 +100,14 @@ class CheckpointPublished:
 @dataclass(frozen=True, slots=True)
 class _WriteEntry:
     draft: Draft
+    then: object | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """Something small that belongs on this thread and raises nothing."""
+
+    run: Callable[[], object | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +254,13 @@ class Custodian:
         """Grows whenever the worker has finished with an operation, well or not: its heartbeat."""
         return self._tried
 
-    def submit_entry(self, kind: str, at: Timestamp, fields: Mapping[str, Any]) -> None:
-        self._submit(_WriteEntry(Draft(kind, at, fields)))
+    def submit_entry(self, kind: str, at: Timestamp, fields: Mapping[str, Any], then: object | None = None) -> None:
+        """``then`` is reported when the leaf is durable."""
+        self._submit(_WriteEntry(Draft(kind, at, fields), then))
+
+    def submit_errand(self, run: Callable[[], object | None]) -> None:
+        """What ``run`` returns on the worker is reported, unless it is ``None``."""
+        self._submit(_Errand(run))
 
     def submit_begin(self, order: BeginOrder) -> None:
         self._submit(order)
@@ -379,8 +394,11 @@ class Custodian:
                     self._watch_space()
             case _Open():
                 self._open()
-            case _WriteEntry(draft):
+            case _WriteEntry(draft, then):
                 self._evidence.ledger.append([draft])
+                self._report_found(then)
+            case _Errand(run):
+                self._report_found(run())
             case BeginOrder():
                 self._begin(operation)
             case _End(final, at, cause, notes):
@@ -394,6 +412,7 @@ class Custodian:
             case _Checkpoint(announced):
                 self._evidence.ledger.publish_checkpoint(self._context.public_key)
                 if announced:
+                    self._report(Published(self._evidence.ledger.size, self._evidence.ledger.newest_us))
                     self._report(CheckpointPublished())
             case _Snapshot():
                 self._keep_snapshot()
@@ -429,6 +448,10 @@ class Custodian:
 
     def _promised(self, promise: Promise) -> None:
         self._report(replace(promise, lag_ns=read_clock(self._clock).since(promise.since)))
+
+    def _report_found(self, item: object | None) -> None:
+        if item is not None:
+            self._report(item)
 
     def _tell(self, operation: _MarkAt | _Drop | _MuteAt) -> None:
         """What is said of the open recording; nothing when there is none (it ended a moment ago)."""
@@ -477,6 +500,8 @@ class Custodian:
             self._unreceipted.discard(recording)
             receipts.done(recording)
             self._report(ReceiptAccepted(recording, now))
+            signed = Receipt.from_bytes(receipt)
+            self._report(StoreTime(signed.ledger.size, parse_utc(signed.received_utc) // 1000, store, now))
         closed = [one for one in vault.recordings() if MANIFEST_SIGNATURE in vault.files(one)]
         self._unreceipted = {one for one in closed if one not in self._evidence.warrants}
         self._report(SpoolChecked(len(self._unreceipted)))
