@@ -23,6 +23,19 @@ from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
 from firmware.media.gop import Gop
 from firmware.metrics import Peak
+from firmware.operations import (
+    Drop,
+    End,
+    Errand,
+    KeepSnapshot,
+    MarkAt,
+    MuteAt,
+    PublishCheckpoint,
+    Release,
+    Reread,
+    TakeReceipts,
+    WriteEntry,
+)
 from firmware.receipts import ReceiptInbox
 from firmware.recorder import BeginOrder, Promise, Recorder
 from firmware.rereading import Rereading
@@ -95,72 +108,6 @@ class Lost:
 @dataclass(frozen=True, slots=True)
 class CheckpointPublished:
     """``ledger/checkpoint`` is up to date: the dock-sync process may look."""
-
-
-@dataclass(frozen=True, slots=True)
-class _WriteEntry:
-    draft: Draft
-    then: object | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Errand:
-    """Something small that belongs on this thread and raises nothing."""
-
-    run: Callable[[], object | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    final: Gop | None
-    at: Timestamp
-    cause: str
-    notes: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _MarkAt:
-    at: Timestamp
-
-
-@dataclass(frozen=True, slots=True)
-class _Drop:
-    first: Timestamp
-    duration_us: int
-    pictures: int
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class _MuteAt:
-    at: Timestamp
-    muted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Release:
-    recording: str
-    at: Timestamp
-
-
-@dataclass(frozen=True, slots=True)
-class _TakeReceipts:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    announced: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Reread:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +203,11 @@ class Custodian:
 
     def submit_entry(self, kind: str, at: Timestamp, fields: Mapping[str, Any], then: object | None = None) -> None:
         """``then`` is reported when the leaf is durable."""
-        self._submit(_WriteEntry(Draft(kind, at, fields), then))
+        self._submit(WriteEntry(Draft(kind, at, fields), then))
 
     def submit_errand(self, run: Callable[[], object | None]) -> None:
         """What ``run`` returns on the worker is reported, unless it is ``None``."""
-        self._submit(_Errand(run))
+        self._submit(Errand(run))
 
     def submit_begin(self, order: BeginOrder) -> None:
         self._submit(order)
@@ -275,32 +222,32 @@ class Custodian:
         return True
 
     def submit_mark(self, at: Timestamp) -> None:
-        self._submit(_MarkAt(at))
+        self._submit(MarkAt(at))
 
     def submit_drop(self, first: Timestamp, duration_us: int, pictures: int, cause: str) -> None:
-        self._submit(_Drop(first, duration_us, pictures, cause))
+        self._submit(Drop(first, duration_us, pictures, cause))
 
     def submit_end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
-        self._submit(_End(final, at, cause, notes))
+        self._submit(End(final, at, cause, notes))
 
     def submit_mute(self, at: Timestamp, muted: bool) -> None:
-        self._submit(_MuteAt(at, muted))
+        self._submit(MuteAt(at, muted))
 
     def submit_release(self, recording: str, at: Timestamp) -> None:
         """Remove a receipted recording; refused, with a fault leaf, when this run or boot saw no receipt leaf (W3)."""
-        self._submit(_Release(recording, at))
+        self._submit(Release(recording, at))
 
     def submit_receipts(self) -> None:
         """Look into the spool for receipts that the dock-sync process left."""
-        self._submit(_TakeReceipts())
+        self._submit(TakeReceipts())
 
     def submit_reread(self) -> None:
         """Read one more file of the vault again, to see whether it is still what was written."""
-        self._submit(_Reread())
+        self._submit(Reread())
 
     def submit_checkpoint(self) -> None:
         """Publish the newest checkpoint as a signed note, for the dock."""
-        self._submit(_Checkpoint(announced=True))
+        self._submit(PublishCheckpoint(announced=True))
 
     def kick(self) -> None:
         """Let the worker drain the queue; a refusal means that it is about to anyway."""
@@ -380,7 +327,7 @@ class Custodian:
         end = gops[-1].end or gops[-1].units[-1].time
         pictures = sum(len(gop.units) for gop in gops)
         self._report(Lost(cause, len(gops), pictures))
-        self._pending.appendleft(_Drop(gops[0].start, end.since(gops[0].start) // 1000, pictures, cause))
+        self._pending.appendleft(Drop(gops[0].start, end.since(gops[0].start) // 1000, pictures, cause))
 
     def _release_bytes(self, group: list[object]) -> None:
         settled_bytes = sum(gop.size_bytes for gop in group if isinstance(gop, Gop))
@@ -394,29 +341,29 @@ class Custodian:
                     self._watch_space()
             case _Open():
                 self._open()
-            case _WriteEntry(draft, then):
+            case WriteEntry(draft, then):
                 self._evidence.ledger.append([draft])
                 self._report_found(then)
-            case _Errand(run):
+            case Errand(run):
                 self._report_found(run())
             case BeginOrder():
                 self._begin(operation)
-            case _End(final, at, cause, notes):
+            case End(final, at, cause, notes):
                 self._end(final, at, cause, notes)
-            case _MarkAt() | _Drop() | _MuteAt():
+            case MarkAt() | Drop() | MuteAt():
                 self._tell(operation)
-            case _Release(recording, at):
+            case Release(recording, at):
                 self._release(recording, at)
-            case _TakeReceipts():
+            case TakeReceipts():
                 self._take_receipts()
-            case _Checkpoint(announced):
+            case PublishCheckpoint(announced):
                 self._evidence.ledger.publish_checkpoint(self._context.public_key)
                 if announced:
                     self._report(Published(self._evidence.ledger.size, self._evidence.ledger.newest_us))
                     self._report(CheckpointPublished())
-            case _Snapshot():
+            case KeepSnapshot():
                 self._keep_snapshot()
-            case _Reread():
+            case Reread():
                 for damage in self._evidence.rereading.step(self._evidence.vault):
                     self._report(DeviceTrouble("vault", damage))
 
@@ -438,7 +385,7 @@ class Custodian:
         self._before_recording = None if place is None else (place, order.recording, receipted)
         if self._stays_muted:
             self._stays_muted = False
-            self._pending.appendleft(_MuteAt(order.at, True))
+            self._pending.appendleft(MuteAt(order.at, True))
 
     def _keep_snapshot(self) -> None:
         """The next boot reads the ledger from the beginning of the recording that just ended, not from the camera's first day."""
@@ -453,16 +400,16 @@ class Custodian:
         if item is not None:
             self._report(item)
 
-    def _tell(self, operation: _MarkAt | _Drop | _MuteAt) -> None:
+    def _tell(self, operation: MarkAt | Drop | MuteAt) -> None:
         """What is said of the open recording; nothing when there is none (it ended a moment ago)."""
         if self._recorder is None:
             return
         match operation:
-            case _MarkAt(at):
+            case MarkAt(at):
                 self._recorder.mark(at)
-            case _Drop(first, duration_us, pictures, cause):
+            case Drop(first, duration_us, pictures, cause):
                 self._recorder.drop(first, duration_us, pictures, cause)
-            case _MuteAt(at, muted):
+            case MuteAt(at, muted):
                 self._recorder.mute(at, muted)
 
     def _end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
@@ -473,7 +420,7 @@ class Custodian:
         self._unreceipted.add(self._recorder.recording)
         self._report(RecordingClosed(self._recorder.recording, self._recorder.fragments))
         self._recorder = None
-        self._pending.extendleft((_Snapshot(), _Checkpoint(announced=False)))
+        self._pending.extendleft((KeepSnapshot(), PublishCheckpoint(announced=False)))
 
     def _watch_space(self) -> None:
         if self._volume.free_bytes() < self._reserve:
@@ -515,5 +462,5 @@ class Custodian:
         opened.vault.release(warrant)
         del opened.warrants[recording]
         opened.ledger.append([Draft("release", at, {"recording": recording})])
-        self._pending.appendleft(_Checkpoint(announced=False))
+        self._pending.appendleft(PublishCheckpoint(announced=False))
         self._report(Released(recording))

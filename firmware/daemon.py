@@ -28,11 +28,10 @@ from firmware.custodian import (
     SpoolChecked,
     StorageTrouble,
     StorageWorks,
-    StoreTime,
 )
 from firmware.custody.clock_steps import grace_left_ns
 from firmware.devices import Devices, Look, Tick, TimerFired
-from firmware.docktime import DockClock, DockTime, Published
+from firmware.docktime import DockClock, DockTime, Published, StoreTime
 from firmware.evidence.manifest import Video
 from firmware.identity import RecordingContext
 from firmware.machine import effects as fx

@@ -6,21 +6,19 @@ There is no row for daylight saving time: a camera knows UTC alone, and nothing 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from camerabench import START_WALL_NS, Bench, leave, picture_times, receipt_for
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from clockbench import Dock, Dying, Refusing
 
 from firmware.boot import boot as boot_firmware
-from firmware.custody.checkpoint import cosign, signed_note, split_log
 from firmware.custody.entries import Entry
-from firmware.evidence import pki
 from firmware.evidence.findings import Report, Verdict
 from firmware.timekeeper import OffsetRecorded
-from hal.errors import DeviceFault, PowerCut
-from hal.interfaces import ButtonName, Clock, ClockReading, ClockTrust, Colour, DockSense, LampName, Timer
+from hal.errors import PowerCut
+from hal.interfaces import ButtonName, ClockTrust, Colour, DockSense, LampName
 from hal.sim.boot import boot as boot_world
 from hal.sim.card import CardFault
 from hal.sim.timeline import SECOND
@@ -30,37 +28,6 @@ RECORD = ButtonName.RECORD
 MINUTES, YEARS = 2 * 60.0, 10 * 365 * 86_400.0
 STEPS = (MINUTES, -MINUTES, YEARS, -YEARS)
 FRAME_S = 1 / 30
-
-
-@dataclass
-class Dock:
-    """Cosigns what the camera published, two seconds after it asked, by a clock that is ``wrong_s`` off."""
-
-    bench: Bench
-    wrong_s: float = 0.0
-    delay_s: float = 2.0
-    name: str = "dock"
-    answers: bool = True
-
-    def __post_init__(self) -> None:
-        self.seed = bytes.fromhex((self.bench.agency.directory / "dock" / "witness.key").read_text().strip())
-        self.bench.world.on_sync_request = self._asked
-
-    def _asked(self) -> None:
-        if self.answers:
-            self.bench.world.after(round(self.delay_s * SECOND), lambda: self.leave(self.note()))
-
-    def note(self) -> bytes:
-        public = pki.public_key(pki.load_certificates_pem((self.bench.card / "ledger/device.pem").read_bytes())[0])
-        origin = f"oathcam/{self.bench.config.serial}"
-        newest = split_log((self.bench.card / "ledger/log").read_bytes(), origin)[1][-1]
-        spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        note = signed_note(newest.checkpoint.text(), origin, spki, newest.signature)
-        seconds = self.bench.world.true_wall_ns() // SECOND + round(self.wrong_s)
-        return note + cosign(newest.checkpoint.text(), self.name, seconds, self.seed)
-
-    def leave(self, note: bytes) -> None:
-        (self.bench.card / "sync" / "checkpoint").write_bytes(note)
 
 
 def clocks(bench: Bench) -> list[Entry]:
@@ -191,23 +158,6 @@ def test_a_camera_without_a_clock_records_and_gets_its_time_at_the_dock(make_ben
     assert {one for one in codes(sound(bench)) if one.startswith("clock-")} == {"clock-stepped"}
 
 
-class Dying(Clock):
-    """The clock of a camera whose power goes in the moment before it would be set."""
-
-    def __init__(self, real: Clock, world: World) -> None:
-        self._real, self._world = real, world
-
-    def now(self) -> ClockReading:
-        return self._real.now()
-
-    def call_at(self, boottime_ns: int, callback: Callable[[], None]) -> Timer:
-        return self._real.call_at(boottime_ns, callback)
-
-    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> str:
-        self._world.lose_power()
-        raise AssertionError("the dead set no clock")
-
-
 def test_the_offset_is_durable_before_the_step(make_bench: Callable) -> None:
     """BWC-POL-26: power goes between the two: the leaf is on the card, the clock as it was, and the verifier says which."""
     bench = make_bench(pre_event=1)
@@ -287,13 +237,6 @@ def test_nothing_is_stepped_while_recording_nor_undocked(make_bench: Callable) -
     assert (clocks(bench), error_s(bench.world)) == ([], -90)
     assert bench.kinds().count("end") == 1
     sound(bench)
-
-
-class Refusing(Dying):
-    """The clock of a service without the right to set it."""
-
-    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> str:
-        raise DeviceFault("cannot set the wall clock: Operation not permitted; give the service CAP_SYS_TIME")
 
 
 def test_a_step_that_is_refused_is_told(make_bench: Callable) -> None:
