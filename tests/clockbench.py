@@ -34,14 +34,15 @@ class Dock:
         if self.answers:
             self.bench.world.after(round(self.delay_s * SECOND), lambda: self.leave(self.note()))
 
-    def note(self) -> bytes:
+    def note(self, change: Callable[[bytes], bytes] = lambda text: text) -> bytes:
+        """The newest checkpoint, signed by the camera, cosigned; ``change`` makes another text of it, which the camera never signed."""
         public = pki.public_key(pki.load_certificates_pem((self.bench.card / "ledger/device.pem").read_bytes())[0])
         origin = f"oathcam/{self.bench.config.serial}"
         newest = split_log((self.bench.card / "ledger/log").read_bytes(), origin)[1][-1]
         spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        note = signed_note(newest.checkpoint.text(), origin, spki, newest.signature)
+        text = change(newest.checkpoint.text())
         seconds = self.bench.world.true_wall_ns() // SECOND + round(self.wrong_s)
-        return note + cosign(newest.checkpoint.text(), self.name, seconds, self.seed)
+        return signed_note(text, origin, spki, newest.signature) + cosign(text, self.name, seconds, self.seed)
 
     def leave(self, note: bytes) -> None:
         (self.bench.card / "sync" / "checkpoint").write_bytes(note)

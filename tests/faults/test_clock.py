@@ -349,7 +349,9 @@ def test_a_dock_that_lies_to_a_clock_that_was_never_set(make_bench: Callable, wr
     assert bench.world.wall.trust is (ClockTrust.SYNCED if taken else ClockTrust.UNSET)
 
 
-@pytest.mark.parametrize("how", ["garbage", "another's ledger", "an unknown dock", "cut", "too long", "a directory"])
+@pytest.mark.parametrize(
+    "how", ["garbage", "another's ledger", "a point that was never reached", "an unknown dock", "cut", "too long", "a directory"]
+)
 def test_what_no_dock_signed_sets_no_clock(make_bench: Callable, how: str) -> None:
     """BWC-POL-40: whatever lies in the spool, the recorder goes on, and the clock stays."""
     bench = make_bench(pre_event=1)
@@ -368,6 +370,9 @@ def test_what_no_dock_signed_sets_no_clock(make_bench: Callable, how: str) -> No
                 dock.leave(b"\xff\n\n" + bytes(100))
             case "another's ledger":
                 dock.leave(note.replace(b"oathcam/SIM-0001", b"oathcam/SIM-0002"))
+            case "a point that was never reached":
+                size = note.split(b"\n")[1]
+                dock.leave(dock.note(lambda text: text.replace(b"\n" + size + b"\n", b"\n9" + size + b"\n")))
             case "an unknown dock":
                 dock.leave(note)
             case "cut":
