@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.bootmark import NAME, leave_mark, stayed_up
+from firmware.bootmark import NAME, BootMark
 from firmware.custody.clock_bounds import DRIFT_PPM
 from firmware.custody.clock_steps import Action, Bracket, Lifetime, Told, bracket, frame_us, grace_left_ns, judge, movements
 from firmware.custody.entries import Entry
@@ -158,15 +158,18 @@ def test_a_crash_between_the_leaf_of_a_step_and_the_next(ahead: float) -> None:
 
 
 def test_the_mark_of_a_boot(tmp_path) -> None:
-    assert stayed_up(tmp_path, "a", 7) is None
-    leave_mark(tmp_path, "a", 7)
-    assert stayed_up(tmp_path, "a", 7) is True
-    assert stayed_up(tmp_path, "b", 7) is False
-    assert stayed_up(tmp_path, "a", 8) is None  # a run that could leave no mark came after it
-    assert stayed_up(tmp_path, "", 7) is None
-    (tmp_path / NAME).write_bytes(b"\xff")
-    assert stayed_up(tmp_path, "a", 7) is None
-    leave_mark(tmp_path / "absent", "a", 7)
+    first = BootMark(tmp_path, "a")
+    assert first.stayed_up(6) is None
+    first.leave(7)
+    assert first.stayed_up(6) is None  # what it left itself is not what it found
+    assert BootMark(tmp_path, "a").stayed_up(7) is True
+    assert BootMark(tmp_path, "b").stayed_up(7) is False
+    assert BootMark(tmp_path, "a").stayed_up(8) is None  # a run that could leave no mark came after it
+    assert BootMark(tmp_path, "").stayed_up(7) is None
+    for junk in (b"\xff", b"", b"a", b"a 7 7"):
+        (tmp_path / NAME).write_bytes(junk)
+        assert BootMark(tmp_path, "a").stayed_up(7) is None
+    BootMark(tmp_path / "absent", "a").leave(7)
 
 
 def test_a_witness_key_that_is_none_costs_no_boot(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
