@@ -14,13 +14,16 @@ from pathlib import Path
 
 from cryptography import x509
 
+from firmware.bootmark import BootMark
 from firmware.bootwatch import BootWatch
 from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Intake
 from firmware.config import DeviceConfig
 from firmware.custodian import Custodian, DeviceTrouble, Evidence
+from firmware.custody.entries import Entry
 from firmware.daemon import Daemon
 from firmware.devices import video_format
+from firmware.docktime import DockClock, lifetime, load_witnesses
 from firmware.errors import UsageError
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext, load_certificates, open_context
@@ -81,7 +84,8 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     with BootWatch(hal, keys):
         boot_number = hal.key_store.counter_increment()
         context = open_context(config, hal, policy, policy_sha256, boot_number)
-    opening = Opening(hal, config.serial, context, load_certificates(config.trust_directory / "root.crt"), now)
+    mark = BootMark(config.run_directory, hal.clock.boot_id())
+    opening = Opening(hal, config.serial, context, load_certificates(config.trust_directory / "root.crt"), now, mark)
     custodian = Custodian(
         context=context,
         open_evidence=opening.run,
@@ -92,7 +96,9 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
         reserve_bytes=policy.storage.reserve_bytes,
         report=lambda item: _post(hal, item),
     )
-    daemon = Daemon(hal, context, policy, custodian, intake, card, keys, config.officer, config.run_directory)
+    origin, life = f"oathcam/{config.serial}", lifetime(context.chain[0])
+    dock_clock = DockClock(card, hal.clock, origin, context.public_key, load_witnesses(config.trust_directory / "witnesses"), life)
+    daemon = Daemon(hal, context, policy, custodian, intake, card, keys, config.officer, config.run_directory, now, dock_clock)
     custodian.kick()
     daemon.begin()
     return daemon
@@ -106,12 +112,15 @@ def _post(hal: Hal, item: object) -> None:
 class Opening:
     """Vault and ledger, from what a volume holds to what the custodian works with. Runs on its worker; may be run again after an error."""
 
-    def __init__(self, hal: Hal, serial: str, context: RecordingContext, roots: Sequence[x509.Certificate], now: Timestamp) -> None:
+    def __init__(
+        self, hal: Hal, serial: str, context: RecordingContext, roots: Sequence[x509.Certificate], now: Timestamp, mark: BootMark
+    ) -> None:
         self._hal = hal
         self._serial = serial
         self._context = context
         self._roots = roots
         self._now = now
+        self._mark = mark
         self._told = False
         self._ledger: Ledger | None = None
 
@@ -131,12 +140,13 @@ class Opening:
         ledger.boot = context.boot
         # Leaves of this very boot were written by a try before this one.
         earlier = [entry for entry in opened.entries if entry.boot != context.boot]
-        previous = previous_end(earlier, now) if earlier or not opened.snapshot else Previous("power-loss", None)
+        previous = self._previous(earlier) if earlier or not opened.snapshot else Previous("power-loss", None)
         _keep_chain(volume, context)
         known = len(earlier) < len(opened.entries)
         drafts = [*tail_drafts(opened, now), *([] if known else [_boot_draft(context, previous, now)])]
         if drafts:
             ledger.append(drafts)
+        self._mark.leave(context.boot)
         recovery = Recovery(context, vault, ledger, previous, self._roots, beat)
         closed = recovery.run(opened.entries, now, opened.snapshot)
         for recording in closed:
@@ -149,7 +159,10 @@ class Opening:
     def _peek(self) -> Previous:
         """How the last run ended, by the newest leaves alone; the ``boot`` leaf goes by what was checked."""
         earlier = [entry for entry in peek(self._hal.volume) if entry.boot != self._context.boot]
-        return previous_end(earlier, self._now)
+        return self._previous(earlier)
+
+    def _previous(self, earlier: Sequence[Entry]) -> Previous:
+        return previous_end(earlier, self._now, self._mark.stayed_up(earlier[-1].boot) if earlier else None)
 
 
 def _boot_draft(context: RecordingContext, previous: Previous, now: Timestamp) -> Draft:

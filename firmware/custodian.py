@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from firmware import operations as op
+from firmware.custody.receipt import Receipt
 from firmware.custody.snapshot import Receipted
+from firmware.docktime import Published, StoreTime
 from firmware.errors import FormatError, OathcamError
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
@@ -28,7 +30,7 @@ from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage.ledger_file import Draft, Ledger, Place
 from firmware.storage.vault import MANIFEST_SIGNATURE, ReleaseWarrant, Vault
-from firmware.timebase import Timestamp
+from firmware.timebase import Timestamp, parse_utc
 from firmware.untold import untold
 from hal.errors import HalError, VolumeFull
 from hal.interfaces import Clock, Volume, Worker
@@ -189,8 +191,13 @@ class Custodian:
         """Grows whenever the worker has finished with an operation, well or not: its heartbeat."""
         return self._tried
 
-    def submit_entry(self, kind: str, at: Timestamp, fields: Mapping[str, Any]) -> None:
-        self._submit(op.WriteEntry(Draft(kind, at, fields)))
+    def submit_entry(self, kind: str, at: Timestamp, fields: Mapping[str, Any], then: object | None = None) -> None:
+        """``then`` is reported when the leaf is durable."""
+        self._submit(op.WriteEntry(Draft(kind, at, fields), then))
+
+    def submit_errand(self, run: Callable[[], object | None]) -> None:
+        """What ``run`` returns on the worker is reported, unless it is ``None``."""
+        self._submit(op.Errand(run))
 
     def submit_begin(self, order: BeginOrder) -> None:
         self._submit(order)
@@ -324,8 +331,11 @@ class Custodian:
                     self._watch_space()
             case op.Open():
                 self._open()
-            case op.WriteEntry(draft):
+            case op.WriteEntry(draft, then):
                 self._evidence.ledger.append([draft])
+                self._report_found(then)
+            case op.Errand(run):
+                self._report_found(run())
             case BeginOrder():
                 self._begin(operation)
             case op.End(final, at, cause, notes):
@@ -339,6 +349,7 @@ class Custodian:
             case op.Checkpoint(announced):
                 self._evidence.ledger.publish_checkpoint(self._context.public_key)
                 if announced:
+                    self._report(Published(self._evidence.ledger.size, self._evidence.ledger.newest_us))
                     self._report(CheckpointPublished())
             case op.Snapshot():
                 self._keep_snapshot()
@@ -384,6 +395,10 @@ class Custodian:
         if drafts:
             self._evidence.ledger.append(drafts)
         self._aside_told = True
+
+    def _report_found(self, item: object | None) -> None:
+        if item is not None:
+            self._report(item)
 
     def _tell(self, operation: op.MarkAt | op.Drop | op.MuteAt) -> None:
         """What is said of the open recording; nothing when there is none (it ended a moment ago)."""
@@ -437,6 +452,8 @@ class Custodian:
             self._evidence.receipted[recording] = now
             self._unreceipted.discard(recording)
             self._report(ReceiptAccepted(recording, now))
+            signed = Receipt.from_bytes(receipt)
+            self._report(StoreTime(signed.ledger.size, parse_utc(signed.received_utc) // 1000, store, now))
             receipts.done(recording)
         closed = [one for one in vault.recordings() if MANIFEST_SIGNATURE in vault.files(one)]
         self._unreceipted = {one for one in closed if one not in self._evidence.warrants}

@@ -29,7 +29,9 @@ from firmware.custodian import (
     StorageTrouble,
     StorageWorks,
 )
+from firmware.custody.clock_steps import grace_left_ns
 from firmware.devices import Devices, Look, Tick, TimerFired
+from firmware.docktime import DockClock, DockTime, Published, StoreTime
 from firmware.evidence.manifest import Video
 from firmware.identity import RecordingContext
 from firmware.machine import effects as fx
@@ -47,6 +49,7 @@ from firmware.shellclock import stamp
 from firmware.storage.vault import recording_id
 from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
+from firmware.timekeeper import OffsetRecorded, TimeKeeper
 from firmware.watching import Found, Watching
 from hal.errors import HalError
 from hal.interfaces import (
@@ -88,6 +91,8 @@ class Daemon:
         keys: WatchedKeyStore,
         officer: str,
         run_directory: Path,
+        booted: Timestamp,
+        dock_clock: DockClock,
     ) -> None:
         self._hal = hal
         self._context = context
@@ -106,6 +111,7 @@ class Daemon:
         flow = status.Flow(hal.inbox, intake, self._capture, custodian, card, keys, self._watching, self._metrics)
         self.status = status.Status(run_directory / status.FILE, context, flow, self._began)
         self._previous: Previous | None = None
+        self._time = TimeKeeper(hal.clock, custodian, dock_clock, booted, lambda now: self._feed(ev.ClockSet(now)))
         self._ordinal = 0
         self._progress = False
         self._minutes_left = -1
@@ -114,7 +120,7 @@ class Daemon:
         self._recording = ""
         self._awaiting_receipts = False
         self._closed_recordings: list[str] = []
-        self._receipted: dict[str, Timestamp] = {}
+        self._due_ns: dict[str, int] = {}
         self._to_release: list[str] = []
 
     @property
@@ -130,6 +136,10 @@ class Daemon:
     def closed_recordings(self) -> tuple[str, ...]:
         """Recordings that were closed in this run, in order."""
         return tuple(self._closed_recordings)
+
+    @property
+    def _idle_in_dock(self) -> bool:
+        return self._model.state is State.DOCKED
 
     def begin(self) -> None:
         """Subscribe, and tell the machine that it is up once the camera runs, or has had its time to start. The buttons' edges come
@@ -260,8 +270,10 @@ class Daemon:
                     self._feed(ev.Recovered(now, Port.STORAGE))
             case CheckpointPublished():
                 self._request_sync(now)
+            case Published() | DockTime() | StoreTime() | OffsetRecorded():
+                self._time.take(item, now, self._idle_in_dock)
             case ReceiptAccepted(recording, at):
-                self._receipted[recording] = at
+                self._due_ns[recording] = now.boottime_ns + grace_left_ns(at, now, self._policy.retention.grace_days)
                 self._feed(ev.ReceiptVerified(now, recording))
             case Released(recording):
                 log.info("recording %s released", recording)
@@ -327,6 +339,7 @@ class Daemon:
     def _on_tick(self, now: Timestamp) -> None:
         self._devices.schedule_tick()
         self._devices.retry_microphone(now)
+        self._time.tick(now, self._idle_in_dock)
         self._watch_room(now)
         self._release_due(now)
         if self._model.docked and self._awaiting_receipts:
@@ -420,6 +433,7 @@ class Daemon:
                 self._devices.cancel_timer(timer)
             case fx.RequestSync():
                 self._awaiting_receipts = True
+                self._time.request()
                 self._custodian.submit_checkpoint()
                 self._custodian.kick()
             case fx.Release(recording, at):
@@ -473,9 +487,8 @@ class Daemon:
 
     def _release_due(self, now: Timestamp) -> None:
         """Release what is receipted, once the policy's grace period has passed since the receipt (BWC-POL-43)."""
-        grace_ns = self._policy.retention.grace_days * 86_400_000_000_000
         for recording in list(self._to_release):
-            if now.wall_ns - self._receipted.get(recording, now).wall_ns >= grace_ns:
+            if now.boottime_ns >= self._due_ns.get(recording, 0):
                 self._to_release.remove(recording)
                 self._custodian.submit_release(recording, now)
         self._custodian.kick()

@@ -5,6 +5,7 @@ Responsible for the shape of an operation. Refuses to know how it is done (``cus
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,15 @@ from firmware.timebase import Timestamp
 @dataclass(frozen=True, slots=True)
 class WriteEntry:
     draft: Draft
+    then: object | None = None
+    """Reported when the leaf is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Something small that belongs on this thread and raises nothing."""
+
+    run: Callable[[], object | None]
 
 
 @dataclass(frozen=True, slots=True)

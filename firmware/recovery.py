@@ -90,24 +90,32 @@ def open_ledger(volume: Volume, vault: Vault, key_store: KeyStore, public_key: e
     return opened
 
 
-def previous_end(entries: Sequence[Entry], now: Timestamp) -> Previous:
+def previous_end(entries: Sequence[Entry], now: Timestamp, stayed_up: bool | None = None) -> Previous:
     """How the run before this one ended, told from its last leaf.
 
-    Boot time that went on since then means that the machine stayed up and only the daemon died.
+    ``stayed_up``: whether the machine did since then, where the kernel's name of the boot says so (``bootmark``). Where nothing does,
+    boot time that went on, with the wall clock or a step of it that the last leaf tells of, means the same.
     """
     if not entries:
         return Previous("first", None)
     last = entries[-1]
     boot_us = now.boottime_ns // 1000 - last.time.boottime_ns // 1000
     wall_us = now.wall_ns // 1000 - last.time.wall_ns // 1000
-    known = wall_us >= 0
+    same_boot = boot_us >= 0 and (_agree(last, boot_us, wall_us) if stayed_up is None else stayed_up)
+    down_us = boot_us if same_boot and stayed_up else wall_us if wall_us >= 0 else None
     if last.kind == "shutdown":
         escalation = _last_step(entries)
-        owed = escalation is not None and bool(escalation.fields["owed"]) and known and wall_us < _RESUME_US
-        return Previous("clean", wall_us if known else None, "" if escalation is None else str(escalation.fields["step"]), owed)
-    if boot_us >= 0 and abs(boot_us - wall_us) < _SAME_BOOT_TOLERANCE_US:
+        owed = escalation is not None and bool(escalation.fields["owed"]) and down_us is not None and down_us < _RESUME_US
+        return Previous("clean", down_us, "" if escalation is None else str(escalation.fields["step"]), owed)
+    if same_boot:
         return Previous("crash", boot_us, resume=boot_us < _RESUME_US and _was_recording(entries))
-    return Previous("power-loss", wall_us if known else None)
+    return Previous("power-loss", down_us)
+
+
+def _agree(last: Entry, boot_us: int, wall_us: int) -> bool:
+    """Whether both clocks say that as much time went by; the wall clock also by what it was about to be set."""
+    due_us = int(last.fields["offset_us"]) if last.kind == "clock" and last.fields["action"] == "set" else 0
+    return any(abs(boot_us + step - wall_us) < _SAME_BOOT_TOLERANCE_US for step in (0, due_us))
 
 
 def _last_step(entries: Sequence[Entry]) -> Entry | None:

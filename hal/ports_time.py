@@ -45,6 +45,9 @@ class Timer(ABC):
 class Clock(ABC):
     """Boot time, wall time and timers."""
 
+    may_set = True
+    """Whether the wall clock is the recorder's to set. Where it is not, :meth:`set_wall` raises."""
+
     @abstractmethod
     def now(self) -> ClockReading: ...
 
@@ -53,5 +56,12 @@ class Clock(ABC):
         """Call ``callback`` once, at or soon after ``boottime_ns`` (at once if that has passed)."""
 
     @abstractmethod
-    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> None:
-        """Step the wall clock. The caller has recorded the offset first (BWC-POL-26)."""
+    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> str:
+        """Step the wall clock. The caller has recorded the offset first (BWC-POL-26).
+
+        Returns what did not go along (the chip that the next boot begins with), empty when all did. ``DeviceFault``: not stepped.
+        """
+
+    def boot_id(self) -> str:
+        """A name that the machine has from power-on to power-off and never again; empty when it has none."""
+        return ""

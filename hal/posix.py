@@ -29,6 +29,8 @@ _NS = 1_000_000_000
 _BRACKET_NS = 50_000
 """Largest distance of the two boot-time reads around the wall read before the pair is read again."""
 _BRACKET_TRIES = 8
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Random, made when the kernel starts (proc_sys_kernel(5))."""
 
 
 class _Call(Timer):
@@ -79,12 +81,20 @@ class PosixClock(Clock):
             self._changed.notify()
         return call
 
-    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> None:
+    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> str:
         try:
             time.clock_settime_ns(time.CLOCK_REALTIME, wall_ns)
         except OSError as error:
             raise DeviceFault(f"cannot set the wall clock: {error.strerror}; give the service CAP_SYS_TIME") from error
         self._trust, self._uncertainty_ns = trust, uncertainty_ns
+        return ""
+
+    def boot_id(self) -> str:
+        """The kernel's; empty where /proc does not show it."""
+        try:
+            return BOOT_ID.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     def close(self) -> None:
         """End the timer thread; calls still pending are not made."""

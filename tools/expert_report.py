@@ -33,6 +33,7 @@ from tools.sources import DirectorySource
 from tools.verifying import Checked, worst
 
 MAX_STILLS = 12
+CLOCK_CODES = ("clock-stepped", "clock-not-set", "clock-compared", "clock-jumped")
 CUSTODY = ("boot", "policy", "begin", "end", "dock", "undock", "offload", "receipt", "release", "unattested", "torn", "clock", "shutdown")
 """Leaves of the chain of custody, in the order in which the ledger has them."""
 WORDS = {
@@ -68,7 +69,6 @@ class DevicePart:
     drawings: Sequence[dict[str, Any]] = ()
     custody: Sequence[Entry] = ()
     boots: Sequence[Entry] = ()
-    clocks: Sequence[Entry] = ()
     log_sha256: str = ""
     happened: Sequence[Entry] = field(default=())
 
@@ -102,6 +102,7 @@ def write_expert_report(path: Path, checked: Sequence[Checked], key: OpeningKey 
         key_given=key is not None,
         root=_root(trust),
         codes=CODES,
+        clock_codes=CLOCK_CODES,
         layers_of=layers_of,
         notable=notable,
         offset_words=offset_words,
@@ -126,7 +127,6 @@ def _device(one: Checked, key: OpeningKey | None) -> DevicePart:
         [draw(line) for line in lines(report.entries, report.accounting, manifests)],
         [entry for entry in report.entries if entry.kind in CUSTODY],
         [entry for entry in report.entries if entry.kind == "boot"],
-        [entry for entry in report.entries if entry.kind == "clock"],
         sha256(source.read("ledger/log")).hex(),
         [
             entry

@@ -62,7 +62,7 @@ def _line(states: list[Interval], pre_event: Sequence[Interval], moments: Sequen
 
 
 def _more_moments(entries: Sequence[Entry]) -> list[Moment]:
-    words = {"mute": "muted", "unmute": "sound on", "clock": "clock set", "undock": "undocked"}
+    words = {"mute": "muted", "unmute": "sound on", "clock": "clock", "undock": "undocked"}
     return [Moment(entry.kind, entry.time.wall_ns, words[entry.kind]) for entry in entries if entry.kind in words]
 
 

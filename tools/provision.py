@@ -177,7 +177,7 @@ def make_camera(directory: Path, agency: Agency, order: CameraOrder, hal_options
     if not is_serial(order.serial):
         raise UsageError(f"no recording can be named after the serial {order.serial!r}", remedy="Use 1 to 40 letters, digits, '-' and '_'.")
     policy, text = read_profile(order.profile)
-    for name in ("card", "keys", "link", "run", "trust/recipients"):
+    for name in ("card", "keys", "link", "run", "trust/recipients", "trust/witnesses"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     for name in ("keys", "link"):
         (directory / name).chmod(0o700)
@@ -188,6 +188,7 @@ def make_camera(directory: Path, agency: Agency, order: CameraOrder, hal_options
         (trust / name).write_bytes((agency.directory / name).read_bytes())
     for recipient in RECIPIENTS:
         (trust / "recipients" / f"{recipient}.crt").write_bytes((agency.directory / f"{recipient}.crt").read_bytes())
+    (trust / "witnesses" / "dock.pub").write_bytes((agency.directory / "dock" / "witness.pub").read_bytes())
     (directory / "policy.toml").write_text(text, encoding="utf-8")
     comment = f"oathcam policy {policy.profile} version {policy.version}"
     key_id, seed = _policy_key(agency.directory)

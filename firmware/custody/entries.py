@@ -25,7 +25,9 @@ recovered      port
 escalation     port, step ("encoder", "reopen", "restart", "reboot"), owed (a recording was on, or was to go on), reason: what the
                supervisor tried to bring the port back
 gap            from_us (microseconds since 1970 UTC), duration_us, cause: undocked and not able to record at once
-clock          offset_us (new minus old wall time), source, new_trust: written before the clock is stepped
+clock          offset_us (new minus old wall time), uncertainty_us, source ("system", "dock"), action ("set": written before the
+               clock is stepped; "kept": measured; "noticed": stepped by something else, or its trust changed), old_trust,
+               new_trust
 power          event, percent
 policy         profile, version, sha256: taken into force
 dock, undock   nothing
@@ -54,6 +56,7 @@ MAX_LEAF_BYTES = 4096
 _MAX_TEXT = 200
 
 _any_integer = f.integer(-f.MAX_INTEGER)
+_trust = f.one_of("unset", "rtc", "synced")
 _text = f.text(_MAX_TEXT)
 _sealed_object: dict[str, f.Check] = {"plain": f.digest, "plain_bytes": f.integer(1), "sealed": f.digest, "sealed_bytes": f.integer(1)}
 _recording: dict[str, f.Check] = {"recording": f.name}
@@ -97,7 +100,14 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "recovered": {"port": f.token},
     "escalation": {"port": f.token, "step": f.one_of("encoder", "reopen", "restart", "reboot"), "owed": f.boolean, "reason": _text},
     "gap": {"from_us": _any_integer, "duration_us": f.integer(), "cause": f.token},
-    "clock": {"offset_us": _any_integer, "source": f.token, "new_trust": f.one_of("unset", "rtc", "synced")},
+    "clock": {
+        "offset_us": _any_integer,
+        "uncertainty_us": f.integer(),
+        "source": f.token,
+        "action": f.one_of("set", "kept", "noticed"),
+        "old_trust": _trust,
+        "new_trust": _trust,
+    },
     "power": {"event": f.token, "percent": f.integer(0, 100)},
     "policy": {"profile": _text, "version": f.integer(), "sha256": f.digest},
     "dock": {},

@@ -23,7 +23,7 @@ from firmware.errors import UnavailableError, escaped
 from firmware.evidence import cms
 from firmware.evidence import fields as f
 from firmware.evidence.findings import Finding, RecordingReport, Report, Severity
-from firmware.evidence.verify_ledger import CheckedLedger, Witnesses, check_ledger, told_clock, told_facts, told_time
+from firmware.evidence.verify_ledger import CheckedLedger, Witnesses, check_ledger, told_clock, told_facts, told_steps, told_time
 from firmware.evidence.verify_recording import RecordingCheck
 
 _NOBODY = Witnesses()
@@ -115,7 +115,7 @@ def _with_ledger(report: Report, ledger: CheckedLedger) -> Report:
         clock = ReferenceClock(entries, ledger.references)
         recordings = tuple(_with_offset(one, clock) for one in report.recordings)
         report = replace(report, recordings=recordings, findings=(*report.findings, *told_clock(entries, clock)))
-    findings = (*report.findings, *told_facts(entries), *told_time(accounting))
+    findings = (*report.findings, *told_facts(entries), *told_steps(entries), *told_time(accounting))
     state, root = ledger.state, ledger.state.checkpoint.root.hex()
     told = replace(report, findings=findings, accounting=accounting)
     return replace(told, entries=entries, root=root, hashes=state.hashes, keeper=ledger.keeper, stores=ledger.stores)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
 from firmware.custody.accounting import Accounting
 from firmware.custody.checkpoint import LogState, read_log
 from firmware.custody.clock_bounds import Reference, ReferenceClock, offset_words
+from firmware.custody.clock_steps import Told, movements
 from firmware.custody.diagnosis import diagnose
 from firmware.custody.entries import Entry
 from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError
@@ -217,7 +218,7 @@ def check_boots(entries: Sequence[Entry]) -> list[Finding]:
 
 
 def told_facts(entries: Sequence[Entry]) -> list[Finding]:
-    """Signed facts about the device that every reader should see: power losses, gaps, faults, clock steps, torn tails."""
+    """Signed facts about the device that every reader should see: power losses, gaps, faults, torn tails."""
     notes = []
     for entry in entries:
         fields = entry.fields
@@ -230,14 +231,42 @@ def told_facts(entries: Sequence[Entry]) -> list[Finding]:
                 code, text = "tail-set-aside", f"{fields['bytes']} bytes of an unsigned ledger tail were set aside at boot"
             case "fault":
                 code, text = "fault", f"fault of {fields['port']}: {fields['reason']}"
-            case "clock":
-                code, text = "clock-stepped", f"the clock was set by {fields['offset_us'] / 1e6:+.3f} s ({fields['source']})"
             case "unattested":
                 code, text = "unattested", f"a file that was never promised was set aside: {fields['name']}"
             case _:
                 continue
         notes.append(Finding(Severity.NOTE, "ledger", text, utc=entry.time.utc, code=code))
     return notes
+
+
+def told_steps(entries: Sequence[Entry]) -> list[Finding]:
+    """Every step of the wall clock, told or not, and in which recording it was (BWC-POL-26). Never bad: a clock may be set; boot time,
+    by which everything is ordered and measured, cannot."""
+    notes = []
+    for one in movements(entries):
+        fields = one.entry.fields
+        by = f"{one.offset_us / 1e6:+.3f} s"
+        match one.told:
+            case Told.STEPPED if fields["source"] == "dock":
+                exact = f"uncertainty {fields['uncertainty_us'] / 1e6:.3f} s"
+                code, text = "clock-stepped", f"the camera set its clock by {by} to a dock's time ({exact}): {_trust(fields)}"
+            case Told.STEPPED:
+                code, text = "clock-stepped", f"something else than the camera's firmware set its clock by {by}: {_trust(fields)}"
+            case Told.NOT_STEPPED:
+                code, text = "clock-not-set", f"the clock was to be set by {by}, and was not"
+            case Told.COMPARED:
+                code, text = "clock-compared", f"a dock's clock was ahead by {by}, uncertainty {fields['uncertainty_us'] / 1e6:.3f} s"
+            case Told.TRUST:
+                code, text = "clock-compared", f"the clock did not move: {_trust(fields)}"
+            case Told.UNTOLD:
+                code, text = "clock-jumped", f"the wall clock moved by {by} before leaf {one.entry.n}, and no leaf tells of it"
+        notes.append(Finding(Severity.NOTE, "time", text, one.recording, utc=one.entry.time.utc, code=code))
+    return notes
+
+
+def _trust(fields: Mapping[str, Any]) -> str:
+    old, new = fields["old_trust"], fields["new_trust"]
+    return f"trust stays {new}" if old == new else f"trust from {old} to {new}"
 
 
 def told_clock(entries: Sequence[Entry], clock: ReferenceClock) -> list[Finding]:

@@ -80,6 +80,8 @@ class Ledger:
         self._torn = False
         self._line_at: int | None = None
         self.boot = 0
+        self.newest_us = 0
+        """Boot time of the newest leaf's event in this run: the leaf itself was not written before."""
 
     @classmethod
     def open(
@@ -158,6 +160,7 @@ class Ledger:
         self._torn = False
         self._line_at = line_at
         first, self._tree, self._signature = self._tree.size, tree, signature
+        self.newest_us = drafts[-1].time.boottime_ns // 1000 if drafts else self.newest_us
         return tuple(range(first, tree.size))
 
     def publish_checkpoint(self, public_key: ec.EllipticCurvePublicKey) -> None:

@@ -48,6 +48,8 @@ def judge(state: int, status: int, maxerror_us: int) -> tuple[ClockTrust, int]:
 class LaptopClock(PosixClock):
     """A PosixClock whose trust follows the kernel's, at most a second late."""
 
+    may_set = False
+
     def __init__(self) -> None:
         super().__init__(*kernel_trust())
         self._asked_ns = 0
@@ -59,5 +61,5 @@ class LaptopClock(PosixClock):
             self._trust, self._uncertainty_ns = kernel_trust()
         return ClockReading(reading.boottime_ns, reading.wall_ns, self._trust, self._uncertainty_ns)
 
-    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> None:
+    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> str:
         raise DeviceFault("a laptop's wall clock is not the recorder's to set; let the system synchronise it")

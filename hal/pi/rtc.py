@@ -1,7 +1,8 @@
 """What the wall clock may be trusted for at boot, and the battery-backed clock that it came from.
 
-Responsible for judging the wall clock once: it counts as ``RTC`` when a clock chip is there, says a plausible date, and agrees with
-the wall clock; otherwise it is ``UNSET``, whatever it says. After a step the chip is set, too, where the service may (``CAP_SYS_TIME``).
+Responsible for judging the wall clock at boot, and again when something else has stepped it: it counts as ``RTC`` when a clock chip is
+there, says a plausible date, and agrees with the wall clock; otherwise it is ``UNSET``, whatever it says. After a step by the recorder
+the chip is set, too, where the service may (``CAP_SYS_TIME``, and the group that udev gives the chip's node).
 Refuses to set the wall clock from the chip: the kernel does that (``hctosys``), before anything runs.
 
 Plausible: not before this program was written, nor before the newest thing that this camera wrote.
@@ -11,12 +12,13 @@ from __future__ import annotations
 
 import fcntl
 import struct
+import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hal.interfaces import ClockTrust
+from hal.interfaces import ClockReading, ClockTrust
 from hal.pi.board import Board
 from hal.posix import PosixClock
 
@@ -24,6 +26,8 @@ WRITTEN_S = 1_780_000_000
 """2026-05-28: no camera with this program ran before."""
 AGREE_WITHIN_S = 2
 """The chip counts whole seconds, and is read some time after the wall clock."""
+STEPPED_NS = 10_000_000
+"""A wall clock that moved by more than this against boot time was stepped: the kernel's own corrections move both."""
 UNCERTAINTY_NS = 1_000_000_000
 """What the chip's whole seconds leave open; its drift since it was set is unknown here, which is what trust ``RTC`` says."""
 RTC_SET_TIME = 0x4024700A
@@ -97,18 +101,39 @@ class PiClock(PosixClock):
     def __init__(self, judgement: Judgement, paths: ClockPaths) -> None:
         super().__init__(judgement.trust, UNCERTAINTY_NS if judgement.trust is ClockTrust.RTC else 0)
         self.judgement, self._paths = judgement, paths
-        self.chip_trouble = ""
-        """Why the chip was not set by the last :meth:`set_wall`; empty when it was, or when there is none."""
+        self._frame_ns = _frame_ns(super().now())
+        self._judging = threading.RLock()
 
-    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> None:
+    def now(self) -> ClockReading:
+        """A wall clock that moved against boot time is judged anew: whoever stepped it may have set the chip with it, or not."""
+        reading = super().now()
+        if abs(_frame_ns(reading) - self._frame_ns) <= STEPPED_NS:
+            return reading
+        with self._judging:  # another thread's step is no foreign one: it is over when the lock is free
+            reading = super().now()
+            if abs(_frame_ns(reading) - self._frame_ns) > STEPPED_NS:
+                self._frame_ns = _frame_ns(reading)
+                self.judgement = judge(chips(self._paths.sysfs), reading.wall_ns / 1e9, floor_s(self._paths))
+                self._trust = self.judgement.trust
+                self._uncertainty_ns = UNCERTAINTY_NS if self._trust is ClockTrust.RTC else 0
+            return replace(reading, trust=self._trust, uncertainty_ns=self._uncertainty_ns)
+
+    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> str:
         """Then the chip, so that the next boot begins right. A chip that cannot be set makes the step no less done."""
-        super().set_wall(wall_ns, trust, uncertainty_ns)
-        self.chip_trouble = ""
-        if self.judgement.chip is not None:
+        with self._judging:
+            super().set_wall(wall_ns, trust, uncertainty_ns)
+            self._frame_ns = _frame_ns(super().now())
+            if self.judgement.chip is None:
+                return ""
             try:
                 set_chip(self._paths.devices / self.judgement.chip.name)
             except OSError as error:
-                self.chip_trouble = f"{self.judgement.chip.name}: {error.strerror}"
+                return f"{self.judgement.chip.name}: {error.strerror}"
+            return ""
+
+
+def _frame_ns(reading: ClockReading) -> int:
+    return reading.wall_ns - reading.boottime_ns
 
 
 def set_chip(device: Path) -> None:

@@ -20,8 +20,13 @@ class SimClock(Clock):
         self._life.check()
         return self._life.at(self._life.world_ns(boottime_ns), callback)
 
-    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> None:
+    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> str:
         self._life.check()
         world = self._life.world
         world.wall.error_ns = wall_ns - world.true_wall_ns()
         world.wall.trust, world.wall.uncertainty_ns = trust, uncertainty_ns
+        return ""
+
+    def boot_id(self) -> str:
+        self._life.check()
+        return f"powered-{self._life.power_on_ns}"

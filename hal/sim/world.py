@@ -145,10 +145,10 @@ class World(TimeLine):
         else:
             since_ns = self.now_ns - START_UP_NS if self.last_cut_ns is None else max(self.now_ns - START_UP_NS, self.last_cut_ns)
             self.run_until(since_ns + START_UP_NS)
+            self.wall.power_on(self.true_wall_ns(since_ns))
         self._up_since_ns = since_ns
         self.lives += 1
         self.battery.settle(self.now_ns, powered=True)
-        self.wall.power_on(self.true_wall_ns(since_ns))
         self.life = Life(self, since_ns, self.lives)
         return self.life
 

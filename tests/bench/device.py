@@ -82,7 +82,7 @@ class Time(Clock):
         heapq.heappush(self._heap, (boottime_ns, next(self._numbers), call))
         return call
 
-    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> None:
+    def set_wall(self, wall_ns: int, trust: ClockTrust, uncertainty_ns: int) -> str:
         raise AssertionError("nothing steps this clock")
 
     def run_until(self, at_ns: int) -> None:

@@ -14,7 +14,7 @@ from hal.key_store import CREDENTIAL
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 SERVICES = ("oathcamd.service", "oathcam-sync.service")
-EXPOSURE = {"oathcamd.service": 10, "oathcam-sync.service": 15}
+EXPOSURE = {"oathcamd.service": 14, "oathcam-sync.service": 15}
 """Highest exposure in tenths that ``systemd-analyze security`` may report: 0 is closed, 100 is open."""
 NEEDS_NO_REASON = {"Description", "Documentation", "Type", "ExecStart", "User", "Group", "WorkingDirectory", "WantedBy", "NotifyAccess"}
 
@@ -71,7 +71,7 @@ def test_exposure_notices_a_missing_line(tmp_path: Path, line: str) -> None:
     """The threshold is tight: without one of the strong lines, and its double for the network, it is exceeded."""
     need_analyze()
     text = (UNITS / "oathcamd.service").read_text()
-    for gone in (line, "IPAddressDeny=any", "RestrictAddressFamilies=AF_UNIX", "CapabilityBoundingSet=\n"):
+    for gone in (line, "IPAddressDeny=any", "RestrictAddressFamilies=AF_UNIX", "CapabilityBoundingSet=CAP_SYS_TIME\n"):
         text = text.replace(gone, "")
     unit = tmp_path / "oathcamd.service"
     unit.write_text(text)
@@ -88,6 +88,24 @@ def test_recorder_has_no_network_and_sync_no_camera() -> None:
     assert "DeviceAllow" not in sync
     assert recorder["User"] != sync["User"]
     assert sync["ReadWritePaths"] == ["/var/lib/oathcam/sync"]
+
+
+def test_one_process_may_set_the_clock() -> None:
+    """BWC-POL-26: the recorder, which signs the offset before; by one right, one system call and the chip's node. Not dock sync."""
+    recorder, sync = settings("oathcamd.service"), settings("oathcam-sync.service")
+    assert recorder["CapabilityBoundingSet"] == recorder["AmbientCapabilities"] == ["CAP_SYS_TIME"]
+    assert "ProtectClock" not in recorder
+    assert [line for line in recorder["SystemCallFilter"] if "clock" in line] == ["clock_settime clock_settime64"]
+    assert [one for one in recorder["DeviceAllow"] if "rtc" in one] == ["char-rtc r"]
+    assert (sync["CapabilityBoundingSet"], sync["AmbientCapabilities"], sync["ProtectClock"]) == ([""], [""], ["yes"])
+    rule = [line for line in (UNITS / "oathcam.rules").read_text().splitlines() if not line.startswith("#")]
+    assert rule == ['SUBSYSTEM=="rtc", GROUP="oathcam", MODE="0640"']
+
+
+def test_the_mark_of_this_boot_outlives_the_recorder() -> None:
+    """A crash is told from a power loss by a file that a restart keeps and a power loss does not."""
+    recorder = settings("oathcamd.service")
+    assert (recorder["RuntimeDirectory"], recorder["RuntimeDirectoryPreserve"]) == (["oathcam"], ["restart"])
 
 
 def test_recorder_never_gives_up() -> None:
@@ -137,7 +155,7 @@ def test_recorder_reaches_what_its_ports_open_and_no_more() -> None:
     """Classes as /proc/devices names them; the board's mailbox, memory and disks are not among them."""
     classes = {value.removesuffix(" rw").removeprefix("char-") for value in settings("oathcamd.service")["DeviceAllow"]}
     assert {"gpiochip", "i2c", "ttyAMA", "ttyGS", "video4linux", "alsa"} <= classes
-    assert not classes & {"vcio", "mem", "rtc", "watchdog", "input"}
+    assert not classes & {"vcio", "mem", "watchdog", "input"}
     lines = [line.split() for line in (UNITS / "oathcam.sysusers").read_text().splitlines() if line.startswith("m")]
     assert {"gpio", "i2c", "dialout"} <= {fields[2] for fields in lines if fields[1] == "oathcam"}
 

@@ -99,10 +99,10 @@ def test_reserved_kinds_are_those_that_nothing_writes() -> None:
     assert reserved == KINDS.keys() - written
 
 
-def test_nothing_sets_the_clock() -> None:
-    """time.md says so; where that changes, it must say what happens instead."""
-    callers = [path for path in (ROOT / "firmware").rglob("*.py") if ".set_wall(" in path.read_text(encoding="utf-8")]
-    assert callers == []
+def test_one_place_sets_the_clock() -> None:
+    """time.md says which, and in which order."""
+    callers = [path.name for path in (ROOT / "firmware").rglob("*.py") if ".set_wall(" in path.read_text(encoding="utf-8")]
+    assert callers == ["timekeeper.py"]
 
 
 def test_policies_are_not_compared_with_the_one_before() -> None:

@@ -89,11 +89,27 @@ def test_a_chip_that_cannot_be_set_makes_the_step_no_less_done(tmp_path: Path, m
     clock = open_clock(BOARD, ClockPaths(sysfs=tmp_path, devices=tmp_path / "dev"))
     stepped: list[int] = []
     monkeypatch.setattr(time, "clock_settime_ns", lambda _clock, wall_ns: stepped.append(wall_ns))
-    clock.set_wall(NOW * 1_000_000_000, ClockTrust.SYNCED, 5_000_000)
+    assert clock.set_wall(NOW * 1_000_000_000, ClockTrust.SYNCED, 5_000_000) == "rtc0: No such file or directory"
     assert stepped == [NOW * 1_000_000_000]
     assert clock.now().trust is ClockTrust.SYNCED
-    assert clock.chip_trouble == "rtc0: No such file or directory"
     monkeypatch.setattr(rtc, "set_chip", lambda _device: None)
-    clock.set_wall(NOW * 1_000_000_000, ClockTrust.SYNCED, 5_000_000)
-    assert clock.chip_trouble == ""
+    assert clock.set_wall(NOW * 1_000_000_000, ClockTrust.SYNCED, 5_000_000) == ""
+    clock.close()
+
+
+@pytest.mark.parametrize(("chip_too", "trust"), [(True, ClockTrust.RTC), (False, ClockTrust.UNSET)])
+def test_a_step_by_something_else_is_judged_by_the_chip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chip_too: bool, trust: ClockTrust
+) -> None:
+    """BWC-POL-26: a wall clock that somebody moved is worth what the chip behind it says now."""
+    make_chip(tmp_path, epoch=str(round(time.time())))
+    clock = open_clock(BOARD, ClockPaths(sysfs=tmp_path))
+    assert clock.now().trust is ClockTrust.RTC
+    real, moved_ns = time.clock_gettime_ns, 120 * 1_000_000_000
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda which: real(which) + (moved_ns if which == time.CLOCK_REALTIME else 0))
+    if chip_too:
+        (tmp_path / "class/rtc/rtc0/since_epoch").write_text(str(round(time.time()) + 120))
+    reading = clock.now()
+    assert (reading.trust, clock.now().trust) == (trust, trust)
+    assert reading.uncertainty_ns == (UNCERTAINTY_NS if chip_too else 0)
     clock.close()

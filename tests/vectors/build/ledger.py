@@ -23,7 +23,8 @@ _SAMPLES = {
     "cause": "button", "seq": 0, "start_us": 1, "start_utc": house.UTC, "duration_us": 1_000_000, "pictures": 30, "audio_frames": 47,
     "plain_bytes": 5, "sealed_bytes": 6, "code": "traffic-stop", "after": -1, "name": "000009.m4s.p7m", "bytes": 7, "unattested_leaves": 1,
     "port": "camera", "reason": "no picture", "step": "reopen", "owed": True, "from_us": 5, "offset_us": -5, "source": "dock",
-    "new_trust": "synced", "event": "low", "percent": 10, "profile": "dhs", "version": 3, "size": 9, "store": "store-1",
+    "uncertainty_us": 2, "action": "set", "old_trust": "rtc", "new_trust": "synced",
+    "event": "low", "percent": 10, "profile": "dhs", "version": 3, "size": 9, "store": "store-1",
 }  # fmt: skip
 
 
