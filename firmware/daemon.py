@@ -142,11 +142,10 @@ class Daemon:
         return self._model.state is State.DOCKED
 
     def begin(self) -> None:
-        """Subscribe, and tell the machine that it is up once the camera runs, or has had its time to start. The buttons' edges come
-        since the boot began."""
+        """Subscribe (the buttons' edges come already); the machine is told that it is up once the camera runs, or had its time to."""
         hal = self._hal
-        if words := last_words.take(self._run_directory):
-            self.note_fault(Port.SIGNER.value, f"the run before could not write this: {words}")
+        if left := last_words.take(self._run_directory):
+            self.note_fault(left[0], f"the run before could not write this: {left[1]}")
         hal.dock_link.subscribe(lambda sense: self._post(sense))
         hal.power.subscribe(lambda state: self._post(state))
         self._devices.microphone_wanted(recording=False)
@@ -200,14 +199,15 @@ class Daemon:
         self._custodian.kick()
 
     def close(self) -> bool:
-        """Stop the devices, write what waits. ``False`` when that cannot be waited for, because the key store hangs: whoever opened the
-        HAL then ends the process, and closes nothing more."""
+        """Stop the devices, write what waits. ``False``: the key store hangs; whoever opened the HAL ends the process, closing no more."""
         self._devices.close()
         hangs = self._model.leaving_by is Step.RESTART and self._watching.signer_hangs(self._devices.now())
         if hangs:
-            last_words.leave(self._run_directory, self._model.halt_reason)
+            last_words.leave(self._run_directory, Port.SIGNER.value, self._model.halt_reason)
         else:
             self._custodian.close()
+            if self._custodian.is_busy:
+                last_words.leave(self._run_directory, Port.STORAGE.value, "the card took nothing more until the end")
         self.status.end(self._model, self._devices.now())
         return not hangs
 

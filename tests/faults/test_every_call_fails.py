@@ -263,7 +263,7 @@ def test_a_card_that_becomes_read_only_and_comes_back_has_what_memory_held(make_
 
 
 def test_a_card_that_stays_read_only_is_told_by_the_next_boot(make_bench: Make) -> None:
-    """BWC-POL-28: felt within 2 s; what was promised before is there, and the next boot closes the recording and says that its end was
+    """BWC-POL-28: felt within 2 s; what was promised before is there, and the next run closes the recording and says why its end was
     not in order."""
     bench = make_bench(pre_event=5)
     bench.world.double_press(bench.at(3))
@@ -276,6 +276,8 @@ def test_a_card_that_stays_read_only_is_told_by_the_next_boot(make_bench: Make) 
     assert [one for one in bench.entries() if one.kind == "fragment"] == kept
     boots = [one for one in bench.entries() if one.kind == "boot"]
     assert boots[1].fields["previous"] in ("crash", "power-loss")
+    told = [one.fields["reason"] for one in bench.entries() if one.kind == "fault" and one.fields["port"] == "storage"]
+    assert told == ["the run before could not write this: the card took nothing more until the end"]
     (recording,) = bench.recordings()
     assert bench.manifest(recording).end.cause in ("fault", "power-loss")
     check_card(bench)
