@@ -146,7 +146,7 @@ class Devices:
         if trouble and not lamp_faulted:
             self._post(DeviceTrouble("indicators", trouble))
         if signal.cue is not None:
-            self._hal.indicators.play(Cue(signal.cue.tones, signal.cue.pulses))
+            self._hal.indicators.play(Cue(signal.cue.tones, signal.cue.pulses, signal.cue.words))
 
     def _light(self, signal: Signal) -> str:
         """Both lamps as the signal wants them; what is wrong with the subject lamp, or nothing."""

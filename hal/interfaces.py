@@ -120,10 +120,12 @@ class Lamp:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Something heard and felt: tones as (frequency in Hz, 0 = silence; duration in ms), vibration as (on ms, off ms)."""
+    """Something heard and felt: tones as (frequency in Hz, 0 = silence; duration in ms), vibration as (on ms, off ms). ``words`` are for
+    a port that can say or show them; the others leave them out, because tones and pulses say it all."""
 
     tones: tuple[tuple[int, int], ...] = ()
     pulses: tuple[tuple[int, int], ...] = ()
+    words: str = ""
 
 
 class Indicators(ABC):

@@ -16,13 +16,13 @@ from firmware.machine import events as ev
 from firmware.machine.gaps import GapCause, gap_entry
 from firmware.machine.guards import exhausted
 from firmware.machine.health import battery_level, is_hot, room_warning
-from firmware.machine.indicators import CueName
+from firmware.machine.indicators import Counted, CueName
 from firmware.machine.model import Model, Owed
 from firmware.machine.states import Battery, Cause, Port, State
 from firmware.timebase import Timestamp, Trust
 
-Call = do.Effect | CueName
-"""An effect, or a cue: of the cues of one step only the most urgent is played."""
+Call = do.Effect | CueName | Counted
+"""An effect, or a cue: of the cues of one step only the most urgent is played, a counted one if there is no other."""
 
 Acted = tuple[Model, tuple[Call, ...]]
 
@@ -68,11 +68,12 @@ def _answer_owed(model: Model) -> Acted:
 
 def owe(model: Model, event: ev.DoublePressed) -> Acted:
     """Ask for a recording; entering the state starts it. Whoever presses is awake."""
-    return replace(model, owed=Owed(Cause.BUTTON, event.at), asleep=False), ()
+    return replace(model, owed=Owed(Cause.BUTTON, event.at), wanted_at=event.at, asleep=False), ()
 
 
 def alarm(model: Model, event: ev.DoublePressed) -> Acted:
     """Answer a press that cannot be obeyed: felt, heard and written; try the camera again (BWC-POL-01, -47)."""
+    model = replace(model, wanted_at=event.at)
     if model.state is State.FULL:
         return model, (_refused(model, event.at, _NO_ROOM), CueName.FULL)
     calls: tuple[Call, ...] = (_refused(model, event.at, _NOT_WORKING), CueName.FAULT)
@@ -119,13 +120,18 @@ def wake(model: Model, event: ev.SleepRequested) -> Acted:
     return replace(model, asleep=False), ()
 
 
-def mute(model: Model, event: ev.FunctionPressed) -> Acted:
+def mute(model: Model, event: ev.FunctionHeld) -> Acted:
     """No sound is captured from here on; pictures go on (BWC-POL-17)."""
     return replace(model, muted=True), (do.Mute(event.at), CueName.MUTE)
 
 
-def unmute(model: Model, event: ev.FunctionPressed | ev.FunctionReleased) -> Acted:
+def unmute(model: Model, event: ev.FunctionHeld | ev.FunctionReleased) -> Acted:
     return replace(model, muted=False), (do.Unmute(event.at), CueName.UNMUTE)
+
+
+def unmute_by_policy(model: Model, event: ev.Elapsed) -> Acted:
+    """The policy's time for a mute is over (BWC-POL-17)."""
+    return replace(model, muted=False), (do.Unmute(event.at, "policy"), CueName.UNMUTE)
 
 
 # What fails, and what works again.
@@ -256,7 +262,8 @@ def remind(model: Model, event: ev.Elapsed) -> Acted:
 
 
 def split(model: Model, event: ev.Elapsed) -> Acted:
-    return replace(model, split_ns=None), (do.SplitRecording(event.at),)
+    """The recording that goes on is another one, and has no category yet."""
+    return replace(model, split_ns=None, categorised=False), (do.SplitRecording(event.at),)
 
 
 def retry(model: Model, event: ev.Elapsed) -> Acted:

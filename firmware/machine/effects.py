@@ -1,6 +1,6 @@
 """What the machine asks the daemon to do. Imperatives, carried out in the order given.
 
-Every effect can be repeated without harm, except ``StartRecording``, ``SplitRecording``, ``AddMark`` and ``Write``,
+Every effect can be repeated without harm, except ``StartRecording``, ``SplitRecording``, ``AddMark``, ``Annotate`` and ``Write``,
 which the machine gives once.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from firmware.machine.choices import About
 from firmware.machine.indicators import Signal
 from firmware.machine.states import Cause, TimerName
 from firmware.timebase import Timestamp
@@ -72,9 +73,23 @@ class Mute:
 
 @dataclass(frozen=True, slots=True)
 class Unmute:
-    """Capture sound again."""
+    """Capture sound again. ``cause``: ``button``, or ``policy`` when the policy's time for a mute is over."""
 
     at: Timestamp
+    cause: str = "button"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """Seal and write what the wearer answered, or did not, about the recording that is open or ended last (BWC-POL-04, -31).
+
+    ``code`` is of the policy's list, or ``NOT_GIVEN``. ``critical``: flag the recording in plain as well (BWC-POL-21).
+    """
+
+    about: About
+    code: str
+    at: Timestamp
+    critical: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +162,7 @@ Effect = (
     | AddMark
     | Mute
     | Unmute
+    | Annotate
     | Write
     | Show
     | SetTimer

@@ -67,22 +67,36 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class SleepRequested:
-    """Gesture: the function button was held. Asks for sleep, or, asleep, for its end (BWC-POL-16)."""
+class FunctionTapped:
+    """Gesture: the function button went down at ``at`` and came up again before it was a hold (BWC-POL-04, -18)."""
 
     at: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionPressed:
-    """Gesture: the function button went down (BWC-POL-17)."""
+class FunctionHeld:
+    """Gesture: the function button has been down until ``at``, for the policy's ``function_hold_ms`` (BWC-POL-17)."""
 
     at: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionReleased:
-    """Gesture: the function button came up (BWC-POL-17)."""
+    """Gesture: the function button came up after a hold (BWC-POL-17)."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class SleepRequested:
+    """Gesture: the function button was held for as long as a stop takes. Asks for sleep, or, asleep, for its end (BWC-POL-16)."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class StealthRequested:
+    """Gesture: both buttons, pressed together, were held for as long as a stop takes. Asks for stealth, or for its end (BWC-POL-15)."""
 
     at: Timestamp
 
@@ -193,9 +207,11 @@ TableEvent = (
     | Pressed
     | DoublePressed
     | Held
-    | SleepRequested
-    | FunctionPressed
+    | FunctionTapped
+    | FunctionHeld
     | FunctionReleased
+    | SleepRequested
+    | StealthRequested
     | Faulted
     | Recovered
     | Escalated

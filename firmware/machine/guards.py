@@ -40,12 +40,17 @@ def may_sleep(model: Model, event: ev.SleepRequested) -> bool:
     return model.policy.sleep.allowed
 
 
-def may_mute(model: Model, event: ev.FunctionPressed) -> bool:
+def wanted_by_it(model: Model, event: ev.Held) -> bool:
+    """The press that is held is the one that asked for the recording."""
+    return model.wanted_at is not None and event.pressed_at.boottime_ns == model.wanted_at.boottime_ns
+
+
+def may_mute(model: Model, event: ev.FunctionHeld) -> bool:
     """The policy allows mute, and sound is being captured."""
     return model.policy.mute.mode is not MuteMode.OFF and not model.muted
 
 
-def toggles_back(model: Model, event: ev.FunctionPressed) -> bool:
+def toggles_back(model: Model, event: ev.FunctionHeld) -> bool:
     """Muted, and the policy's mode is toggle."""
     return model.policy.mute.mode is MuteMode.TOGGLE and model.muted
 
@@ -118,6 +123,11 @@ def split_due(model: Model, event: ev.Elapsed) -> bool:
 def retry_due(model: Model, event: ev.Elapsed) -> bool:
     """The retry's deadline has passed."""
     return event.timer is TimerName.RETRY and _passed(model.retry_ns, event)
+
+
+def unmute_due(model: Model, event: ev.Elapsed) -> bool:
+    """The policy's time for a mute is over."""
+    return event.timer is TimerName.UNMUTE and _passed(model.unmute_ns, event)
 
 
 def _passed(deadline_ns: int | None, event: ev.Elapsed) -> bool:

@@ -5,12 +5,14 @@ ports and time. The value types have the names and fields of ``hal.interfaces`` 
 pure code does not import ``hal``.
 
 Two lamps: *subject* faces the people filmed and is red, steady, exactly while pictures are being kept (BWC-POL-13);
-*status* faces the wearer. Vibrations are counted by feel: start 2 short, stop 1 long, mark 1 short, alarms 3 and more.
+*status* faces the wearer. Vibrations are counted by feel: start 2 short, stop 1 long, mark 1 short, alarms 3 and more; a choice is
+counted as its place in the list, one long pulse for each five. In stealth (BWC-POL-15) both lamps are dark and nothing is heard; all
+is felt as before.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from firmware.machine.states import Battery, State
@@ -34,10 +36,11 @@ class Lamp:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Tones as (Hz, 0 = silence; ms), vibration as (on ms, off ms)."""
+    """Tones as (Hz, 0 = silence; ms), vibration as (on ms, off ms), words for a port that can say or show them."""
 
     tones: tuple[tuple[int, int], ...] = ()
     pulses: tuple[tuple[int, int], ...] = ()
+    words: str = ""
 
 
 class CueName(Enum):
@@ -53,10 +56,16 @@ class CueName(Enum):
     MARK = "mark"
     MUTE = "mute"
     UNMUTE = "unmute"
+    STEALTH = "stealth"
+    STEALTH_OVER = "stealth-over"
+    ANSWERED = "answered"
+    NOT_ANSWERED = "not-answered"
     PARTIAL_FAULT = "partial-fault"
     LOW_BATTERY = "low-battery"
     LOW_STORAGE = "low-storage"
     CLOCK_UNSET = "clock-unset"
+    ASK_CATEGORY = "ask-category"
+    ASK_REASON = "ask-reason"
     REMINDER = "reminder"
     SLEEP = "sleep"
     READY = "ready"
@@ -75,16 +84,42 @@ CUES: dict[CueName, Cue] = {
     CueName.MARK: Cue(((1320, 80),), ((120, 0),)),
     CueName.MUTE: Cue(((880, 80), (440, 80)), ((60, 60), (200, 0))),
     CueName.UNMUTE: Cue(((440, 80), (880, 80)), ((200, 60), (60, 0))),
+    CueName.STEALTH: Cue(((330, 80), (0, 40), (330, 80)), ((500, 200), (500, 0))),
+    CueName.STEALTH_OVER: Cue(((550, 80), (0, 40), (550, 80)), ((500, 200), (500, 200), (60, 0))),
+    CueName.ANSWERED: Cue(((990, 60), (1320, 120)), ((60, 60), (60, 60), (300, 0))),
+    CueName.NOT_ANSWERED: Cue(((990, 60), (660, 120)), ((60, 60), (300, 60), (60, 0))),
     CueName.PARTIAL_FAULT: Cue(((440, 150), (220, 150)), ((400, 100), (60, 0))),
     CueName.LOW_BATTERY: Cue(((660, 120), (440, 120)), ((150, 75),) * 4),
     CueName.LOW_STORAGE: Cue(((330, 200), (0, 100), (330, 200)), ((150, 75),) * 5),
     CueName.CLOCK_UNSET: Cue(((990, 60), (0, 60)) * 4, ((60, 200), (60, 200), (60, 0))),
+    CueName.ASK_CATEGORY: Cue(((990, 60), (0, 40), (1320, 60)), ((60, 60), (200, 60), (60, 60), (200, 0)), "category?"),
+    CueName.ASK_REASON: Cue(((990, 60), (0, 40), (1320, 60), (0, 40), (1320, 60)), ((60, 60), (200, 60), (60, 60), (60, 0)), "reason?"),
     CueName.REMINDER: Cue(((880, 60),), ((300, 0),)),
     CueName.SLEEP: Cue(((440, 200), (330, 200)), ((300, 100), (100, 0))),
     CueName.READY: Cue(((660, 80), (880, 80)), ((60, 0),)),
     CueName.DOCKED: Cue(((550, 100),), ()),
     CueName.SAFE_TO_REMOVE: Cue(((660, 100), (880, 100), (1320, 100)), ()),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A choice, told by its place in the list (from 0) and in words."""
+
+    place: int
+    words: str
+
+
+FIVE_MS, ONE_MS, PAUSE_MS = 400, 100, 150
+
+
+def count(choice: Counted) -> Cue:
+    """As many short pulses as the choice's number, one long one for each five; a tone with every pulse."""
+    fives, ones = divmod(choice.place + 1, 5)
+    lengths = [FIVE_MS] * fives + [ONE_MS] * ones
+    tones = tuple(tone for length in lengths for tone in ((1100, length), (0, PAUSE_MS)))[:-1]
+    pulses = tuple((length, PAUSE_MS) for length in lengths[:-1])
+    return Cue(tones, (*pulses, (lengths[-1], 0)), choice.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +143,15 @@ class View:
     muted: bool = False
     offloaded: bool = False
     charged: bool = False
+    asking: bool = False
+    """A question waits for an answer."""
+    stealth: bool = False
 
 
 def lamps(state: State, view: View) -> tuple[Lamp, Lamp]:
     """(subject, status) for a state under its conditions."""
+    if view.stealth:
+        return Lamp(), Lamp()
     subject = Lamp(Colour.RED) if state is State.RECORDING else Lamp()
     return subject, _status(state, view)
 
@@ -131,7 +171,7 @@ def _status(state: State, view: View) -> Lamp:
         case State.DOCKED:
             return _docked(view)
         case State.READY | State.RECORDING:
-            return _warning(view) or _working(state, view)
+            return _warning(view) or (Lamp(Colour.GREEN, 125) if view.asking else _working(state, view))
 
 
 def _docked(view: View) -> Lamp:
@@ -166,3 +206,8 @@ def choose_cue(names: tuple[CueName, ...]) -> Cue | None:
     """The most urgent of ``names``; the port plays one cue at a time."""
     order = list(CueName)
     return CUES[min(names, key=order.index)] if names else None
+
+
+def felt_only(cue: Cue | None) -> Cue | None:
+    """What of a cue is left in stealth (BWC-POL-15)."""
+    return replace(cue, tones=(), words="") if cue is not None and cue.pulses else None

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from firmware.machine import chords, gestures
 from firmware.machine import effects as do
 from firmware.machine import events as ev
-from firmware.machine import gestures
 from firmware.machine.actions import Call
-from firmware.machine.indicators import CueName, Signal, View, choose_cue, lamps
+from firmware.machine.indicators import Counted, CueName, Signal, View, choose_cue, count, felt_only, lamps
 from firmware.machine.model import Model, initial, resting, resumed
 from firmware.machine.states import Button, State, TimerName
 from firmware.machine.table import REST, STAY, row_for
@@ -51,13 +51,17 @@ _Made = tuple[Model, tuple[ev.TableEvent, ...], tuple[Call, ...]]
 
 def _edge(model: Model, event: ev.ButtonChanged) -> _Made:
     finger, made, timers = gestures.feed(_finger(model, event.button), event, model.policy.activation)
-    return _with_finger(model, event.button, finger), made, timers
+    return _with_finger(model, event.button, finger), _merged(model, made), timers
 
 
 def _hold(model: Model, event: ev.Elapsed) -> _Made:
     button = _FINGERS[event.timer]
     finger, made, timers = gestures.elapse(_finger(model, button), event, model.policy.activation)
-    return _with_finger(model, button, finger), made, timers
+    return _with_finger(model, button, finger), _merged(model, made), timers
+
+
+def _merged(model: Model, made: tuple[ev.TableEvent, ...]) -> tuple[ev.TableEvent, ...]:
+    return chords.merge(made, model.record, model.function) if model.policy.indicators.stealth else made
 
 
 def _finger(model: Model, button: Button) -> gestures.Finger:
@@ -112,13 +116,20 @@ def view(model: Model) -> View:
         muted=model.muted,
         offloaded=model.offloaded,
         charged=model.percent >= CHARGED_PERCENT,
+        asking=model.question is not None and model.question.asked,
+        stealth=model.stealth,
     )
 
 
 def _show(model: Model, calls: tuple[Call, ...]) -> tuple[Model, tuple[do.Effect, ...]]:
     """Turn the cues of a step and a change of lamps into one ``Show``, and put it where it belongs."""
     cue = choose_cue(tuple(call for call in calls if isinstance(call, CueName)))
-    effects = tuple(call for call in calls if not isinstance(call, CueName))
+    counted = [call for call in calls if isinstance(call, Counted)]
+    if cue is None and counted:
+        cue = count(counted[-1])
+    if model.stealth:
+        cue = felt_only(cue)
+    effects = tuple(call for call in calls if not isinstance(call, CueName | Counted))
     pair = lamps(model.state, view(model))
     if cue is None and pair == model.shown:
         return model, effects

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from firmware.machine.choices import About, Question
 from firmware.machine.effects import Write
 from firmware.machine.gaps import GapCause, OpenGap
 from firmware.machine.gestures import Finger
@@ -49,7 +50,17 @@ class Model:
     ending: Cause | None = None
     """Set by the action that ends a recording, taken when the state is left."""
     stop_asked_at: Timestamp | None = None
+    wanted_at: Timestamp | None = None
+    """The press-down that asked for a recording: held on, it does not end what it began."""
     muted: bool = False
+    question: Question | None = None
+    to_ask: tuple[About, ...] = ()
+    """What is asked when the question is settled."""
+    recorded: bool = False
+    """A recording was begun in this run: there is something to annotate."""
+    categorised: bool = False
+    """The newest recording has a category."""
+    stealth: bool = False
     camera_on: bool = False
     camera_since: Timestamp | None = None
     halt_reason: str = ""
@@ -61,6 +72,8 @@ class Model:
     reminder_ns: int | None = None
     retry_ns: int | None = None
     split_ns: int | None = None
+    unmute_ns: int | None = None
+    stealth_ns: int | None = None
     """Deadlines in boot time; ``None``: no such timer."""
     shown: tuple[Lamp, Lamp] | None = None
     held_back: tuple[Write, ...] = ()

@@ -85,6 +85,10 @@ class TimerName(Enum):
     REMINDER = "reminder"
     RETRY = "retry"
     SPLIT = "split"
+    ANSWER = "answer"
+    """A question is asked, or settled."""
+    UNMUTE = "unmute"
+    STEALTH = "stealth"
 
 
 class Battery(Enum):

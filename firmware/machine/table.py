@@ -27,8 +27,8 @@ from enum import Enum
 from typing import Any, get_args
 
 from firmware.machine import actions as act
+from firmware.machine import asking, guards, stealth
 from firmware.machine import events as ev
-from firmware.machine import guards
 from firmware.machine.model import Model
 from firmware.machine.states import State
 
@@ -76,6 +76,7 @@ TABLE: tuple[Row, ...] = (
     Row((RECORDING,), ev.Pressed, None, act.mark, STAY, "a tap marks and never stops"),
     Row((BOOTING, *RESTING), ev.Pressed, None, act.ignore, STAY, "outside a recording one press asks for nothing"),
     # Record button. Only a hold stops.
+    Row(ALIVE, ev.Held, guards.wanted_by_it, act.ignore, STAY, "the press that asked for a recording does not end it, however long"),
     Row((RECORDING,), ev.Held, guards.confirms, act.ask, STAY, "the policy wants a press that confirms"),
     Row((RECORDING,), ev.Held, None, act.end_by_button, REST, "the one gesture that stops a recording"),
     Row((BOOTING, FAULT), ev.Held, None, act.withdraw, STAY, "takes back a recording that is owed"),
@@ -85,11 +86,19 @@ TABLE: tuple[Row, ...] = (
     Row((READY,), ev.SleepRequested, None, act.ignore, STAY, "the policy does not allow sleep"),
     Row((SLEEPING,), ev.SleepRequested, None, act.wake, REST, "the same gesture ends it"),
     Row((BOOTING, RECORDING, DOCKED, FAULT, FULL), ev.SleepRequested, None, act.ignore, STAY, "only a ready camera is put to sleep"),
-    Row((RECORDING,), ev.FunctionPressed, guards.toggles_back, act.unmute, STAY, "the second press unmutes"),
-    Row((RECORDING,), ev.FunctionPressed, guards.may_mute, act.mute, STAY, "the policy lets the wearer mute"),
-    Row(ALIVE, ev.FunctionPressed, None, act.ignore, STAY, "no mute by policy, or nothing to mute"),
+    Row(ALIVE, ev.FunctionHeld, asking.stepped, asking.take, STAY, "a hold takes the choice at once"),
+    Row((RECORDING,), ev.FunctionHeld, guards.toggles_back, act.unmute, STAY, "the second hold unmutes"),
+    Row((RECORDING,), ev.FunctionHeld, guards.may_mute, act.mute, STAY, "the policy lets the wearer mute"),
+    Row(ALIVE, ev.FunctionHeld, None, act.ignore, STAY, "no mute by policy, or nothing to mute"),
     Row((RECORDING,), ev.FunctionReleased, guards.lets_go, act.unmute, STAY, "muted only while held"),
     Row(ALIVE, ev.FunctionReleased, None, act.ignore, STAY, "the release means something only to mute by holding"),
+    Row(ALIVE, ev.FunctionTapped, asking.asking, asking.step, STAY, "steps to the next choice"),
+    Row((READY, RECORDING), ev.FunctionTapped, asking.may_categorise, asking.open_categories, STAY, "opens the list of categories"),
+    Row(ALIVE, ev.FunctionTapped, None, act.ignore, STAY, "nothing is asked, and there is nothing to name"),
+    # Both buttons.
+    Row((READY, RECORDING), ev.StealthRequested, stealth.in_stealth, stealth.leave, STAY, "the same gesture ends it"),
+    Row((READY, RECORDING), ev.StealthRequested, stealth.may_hide, stealth.enter, STAY, "the policy lets the wearer do this"),
+    Row(ALIVE, ev.StealthRequested, None, act.ignore, STAY, "not allowed, or a camera that has something to tell"),
     # What fails, and works again.
     Row(ALIVE, ev.Faulted, guards.known_fault, act.ignore, STAY, "told before; an alarm a second would be no alarm"),
     Row((SLEEPING, DOCKED, FULL), ev.Faulted, guards.camera, act.ignore, STAY, "the camera is off: a late report of its stop"),
@@ -129,6 +138,9 @@ TABLE: tuple[Row, ...] = (
     Row(ALIVE, ev.Elapsed, guards.reminder_due, act.remind, STAY, "reminder of a recording, a sleep, a fault or a full store"),
     Row((RECORDING,), ev.Elapsed, guards.split_due, act.split, STAY, "the policy's longest recording; continued without a gap"),
     Row((FAULT,), ev.Elapsed, guards.retry_due, act.retry, STAY, "try the camera again"),
+    Row((RECORDING,), ev.Elapsed, guards.unmute_due, act.unmute_by_policy, STAY, "the policy's longest mute"),
+    Row(ALIVE, ev.Elapsed, stealth.stealth_due, stealth.run_out, STAY, "the policy's longest stealth"),
+    Row(ALIVE, ev.Elapsed, asking.answer_due, asking.elapse, STAY, "a question is asked, or has its answer"),
     Row(ALIVE, ev.Elapsed, None, act.ignore, STAY, "a timer that was replaced or cancelled, or that gestures consumed"),
     # The end.
     *(Row((HALTED,), event, None, act.ignore, STAY, "shut down: nothing can be recorded or written") for event in EVENTS),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from firmware.machine import asking, stealth
 from firmware.machine import effects as do
 from firmware.machine.actions import RETRY_NS, Acted, Call
 from firmware.machine.gaps import account
@@ -24,7 +25,7 @@ _S = 1_000_000_000
 def follow(old: Model, new: Model, at: Timestamp) -> Acted:
     """``new`` with what its difference from ``old`` entails, and the calls for it, in the order to be carried out."""
     model, calls = new, tuple[Call, ...]()
-    for part in (_leave_recording, _leave_and_enter, _account_gap, _camera, _enter_recording, _timers, _sync, _halt):
+    for part in _PARTS:
         model, more = part(old, model, at)
         calls = (*calls, *more)
     return model, calls
@@ -115,6 +116,16 @@ def _timers(old: Model, new: Model, at: Timestamp) -> Acted:
     return replace(new, reminder_ns=reminder, split_ns=split, retry_ns=retry), (*first, *second, *third)
 
 
+def _bounds(old: Model, new: Model, at: Timestamp) -> Acted:
+    """The policy's longest mute (BWC-POL-17) and longest stealth (BWC-POL-15)."""
+    now, rules = at.boottime_ns, new.policy
+    longest_mute = rules.mute.auto_unmute_seconds * _S if new.muted and rules.mute.auto_unmute_seconds else None
+    longest_stealth = rules.indicators.stealth_max_seconds * _S if new.stealth else None
+    unmute, first = _timer(TimerName.UNMUTE, new.unmute_ns, longest_mute, now, False)
+    over, second = _timer(TimerName.STEALTH, new.stealth_ns, longest_stealth, now, False)
+    return replace(new, unmute_ns=unmute, stealth_ns=over), (*first, *second)
+
+
 def _timer(name: TimerName, deadline: int | None, period: int | None, now: int, restart: bool) -> tuple[int | None, tuple[Call, ...]]:
     """The deadline of a timer that is wanted with ``period``, or not at all (``None``)."""
     if period is None:
@@ -127,7 +138,8 @@ def _timer(name: TimerName, deadline: int | None, period: int | None, now: int, 
 def _reminder_period(model: Model) -> int | None:
     if model.state is State.SLEEPING:
         return model.policy.sleep.reminder_seconds * _S
-    if model.state is State.RECORDING or (model.state in (State.FAULT, State.FULL) and not model.docked):
+    hidden = model.stealth and model.state is State.READY  # a wearer who forgot is the only one who could know
+    if model.state is State.RECORDING or hidden or (model.state in (State.FAULT, State.FULL) and not model.docked):
         return model.policy.indicators.reminder_seconds * _S
     return None
 
@@ -145,3 +157,20 @@ def _halt(old: Model, new: Model, at: Timestamp) -> Acted:
     if not _entered(old, new, State.HALTED):
         return new, ()
     return new, (do.Write("shutdown", at, {"reason": new.halt_reason}), do.Halt(new.halt_reason, at))
+
+
+_PARTS = (
+    asking.follow,
+    _leave_recording,
+    _leave_and_enter,
+    _account_gap,
+    _camera,
+    _enter_recording,
+    stealth.follow,
+    _timers,
+    _bounds,
+    asking.timer,
+    _sync,
+    _halt,
+)
+"""In order: questions of the recording before are closed before the next one begins, and everything before the halt."""

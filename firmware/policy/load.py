@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, TypeVar, get_type_hints
 
 from firmware.errors import UsageError
+from firmware.policy.lists import Choices, read_choices
 from firmware.policy.model import Policy
 
 _T = TypeVar("_T")
@@ -61,6 +62,8 @@ def _value(kind: Any, rule: Field[Any], value: object, path: str) -> object:
         if not isinstance(value, dict):
             raise _wrong(path, "a table", value)
         return _build(kind, value, path + ".")  # type: ignore[arg-type]
+    if kind == Choices:
+        return _list(value, path)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _choice(kind, value, path)
     if type(value) is not kind:
@@ -82,6 +85,15 @@ def _toml(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 64:  # TOML has no larger ones, and Python prints none of many digits
         return "an integer of more than 64 bits"
     return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _list(value: object, path: str) -> Choices:
+    if not isinstance(value, dict):
+        raise _wrong(path, "a table", value)
+    try:
+        return read_choices(value)
+    except ValueError as error:
+        raise _wrong(path, str(error), value) from None
 
 
 def _choice(kind: type[Enum], value: object, path: str) -> Enum:
@@ -145,4 +157,18 @@ def _check_levels(policy: Policy) -> None:
         raise _wrong("storage.warn_minutes_last", f"less than warn_minutes_first, {storage.warn_minutes_first}", storage.warn_minutes_last)
 
 
-_CROSS_CHECKS: tuple[Callable[[Policy], None], ...] = (_check_profile, _check_pre_event_bytes, _check_picture, _check_levels)
+def _check_critical(policy: Policy) -> None:
+    categories, retention = policy.categories, policy.retention
+    if categories.choices and categories.critical not in [one.code for one in categories.choices]:
+        raise _wrong("categories.critical", "one of the codes of categories.choices", categories.critical)
+    if retention.critical_days < retention.grace_days:
+        raise _wrong("retention.critical_days", f"at least grace_days, {retention.grace_days}", retention.critical_days)
+
+
+_CROSS_CHECKS: tuple[Callable[[Policy], None], ...] = (
+    _check_profile,
+    _check_pre_event_bytes,
+    _check_picture,
+    _check_levels,
+    _check_critical,
+)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from firmware.policy.lists import CATEGORIES, MUTE_REASONS, STOP_REASONS, Choices
+
 FORMAT = "oathcam-policy/1"
 
 
@@ -25,9 +27,9 @@ class MuteMode(Enum):
     OFF = "off"
     """Nothing: sound cannot be muted."""
     HOLD = "hold"
-    """Muted while the button is down."""
+    """Muted while the button is held."""
     TOGGLE = "toggle"
-    """Muted by one press, unmuted by the next."""
+    """Muted by one hold, unmuted by the next."""
 
 
 def _rule(
@@ -59,6 +61,7 @@ class Activation:
     double_press_ms: int = _rule(600, "BWC-POL-01", "longest time between the two press-downs that start a recording", low=200, high=1500)
     hold_to_stop_ms: int = _rule(3000, "BWC-POL-02", "how long the button is held to stop a recording", low=2000, high=10_000)
     bounce_ms: int = _rule(25, "BWC-POL-02", "a press-down this soon after a release continues the press before it", low=0, high=50)
+    function_hold_ms: int = _rule(800, "BWC-POL-17", "how long the function button is held to mute; shorter is a tap", low=300, high=1500)
     confirm_stop: bool = _rule(False, "BWC-POL-02", "whether the hold must be confirmed by one press within five seconds")
 
 
@@ -86,7 +89,8 @@ class Indicators:
     """What wearer and bystanders are shown."""
 
     reminder_seconds: int = _rule(120, "BWC-POL-14", "seconds between reminders while recording", low=10, high=600)
-    stealth: bool = _rule(False, "BWC-POL-15", "recording without lamps and cues; this firmware does not do it", allowed=(False,))
+    stealth: bool = _rule(False, "BWC-POL-15", "whether holding both buttons turns lamps and sounds off; vibrations stay")
+    stealth_max_seconds: int = _rule(900, "BWC-POL-15", "after this stealth ends by itself", low=60, high=14_400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Mute:
     """Whether the wearer may mute the sound of a recording."""
 
     mode: MuteMode = _rule(MuteMode.OFF, "BWC-POL-17", "off, hold or toggle")  # noqa: RUF009  a field, made as everywhere here
+    auto_unmute_seconds: int = _rule(0, "BWC-POL-17", "after this a mute ends by itself; 0: it does not", low=0, high=3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,33 @@ class Sleep:
 
     allowed: bool = _rule(False, "BWC-POL-16", "whether holding the function button puts the camera to sleep")
     reminder_seconds: int = _rule(900, "BWC-POL-16", "seconds between reminders while asleep", low=30, high=900)
+
+
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """What a recording may be called. The camera decides nothing by a category but the order of upload."""
+
+    ask_on_stop: bool = _rule(False, "BWC-POL-18", "whether the camera asks for the category when the wearer ends a recording")
+    critical: str = _rule("CRITICAL", "BWC-POL-21", "the category whose recordings are uploaded first and kept longest")
+    choices: Choices = _rule(CATEGORIES, "BWC-POL-18", "code = words, in the order in which a tap steps through them")  # noqa: RUF009
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why a wearer stopped or muted. Asking blocks nothing; who does not answer has given NOT_GIVEN."""
+
+    ask_on_stop: bool = _rule(False, "BWC-POL-04", "whether the camera asks why a recording was ended by the wearer")
+    ask_on_mute: bool = _rule(False, "BWC-POL-04", "whether the camera asks why the sound was muted")
+    stop: Choices = _rule(STOP_REASONS, "BWC-POL-20", "code = words, in the order in which a tap steps through them")  # noqa: RUF009
+    mute: Choices = _rule(MUTE_REASONS, "BWC-POL-20", "code = words, in the order in which a tap steps through them")  # noqa: RUF009
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How long a question waits."""
+
+    wait_seconds: int = _rule(8, "BWC-POL-04", "a question that is not answered for so long is answered with NOT_GIVEN", low=4, high=30)
+    pause_ms: int = _rule(2500, "BWC-POL-04", "a pause this long takes the choice; a hold takes it at once", low=1000, high=5000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +173,7 @@ class Retention:
     """How long an offloaded recording stays on the camera after its receipt."""
 
     grace_days: int = _rule(0, "BWC-POL-43", "days that a receipted recording stays on the camera", low=0, high=30)
+    critical_days: int = _rule(14, "BWC-POL-21", "the same for a critical one; not less than grace_days", low=0, high=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +191,9 @@ class Policy:
     indicators: Indicators = field(default_factory=Indicators)
     mute: Mute = field(default_factory=Mute)
     sleep: Sleep = field(default_factory=Sleep)
+    categories: Categories = field(default_factory=Categories)
+    reasons: Reasons = field(default_factory=Reasons)
+    answers: Answers = field(default_factory=Answers)
     recording: Recording = field(default_factory=Recording)
     battery: Battery = field(default_factory=Battery)
     heat: Heat = field(default_factory=Heat)

@@ -18,10 +18,11 @@ _ANSI = {Colour.OFF: "90", Colour.GREEN: "32", Colour.AMBER: "33", Colour.RED: "
 
 
 def cue_words(cue: Cue) -> str:
-    """What would be heard and felt: pitches in Hz, and pulses as the wearer counts them."""
+    """What would be said, heard and felt: words, pitches in Hz, and pulses as the wearer counts them."""
     tones = " ".join(str(hertz) for hertz, _ in cue.tones if hertz)
     pulses = " ".join("long" if on_ms >= _LONG_MS else "short" for on_ms, _ in cue.pulses)
-    return ", ".join(part for part in (f"heard {tones} Hz" if tones else "", f"felt {pulses}" if pulses else "") if part)
+    said = f"said {cue.words!r}" if cue.words else ""
+    return ", ".join(part for part in (said, f"heard {tones} Hz" if tones else "", f"felt {pulses}" if pulses else "") if part)
 
 
 def lamp_words(lamp: Lamp) -> str:

@@ -42,7 +42,12 @@ def gestures(edges: str, button: Button = Button.RECORD, rules: Activation = RUL
         ("d1000 u4000 t4050", ["Held@4000"]),
         ("d1000 u3999 t4050", ["Pressed@1000"]),
         ("d1000 t4050 u5000 d5100 u5200", ["Held@4000", "Pressed@5100"]),
-        ("d1000 u1100 d1300 t4350 u9000", ["Pressed@1000", "DoublePressed@1300"]),
+        ("d1000 u1100 d1300 t4350 u9000", ["Pressed@1000", "DoublePressed@1300", "Held@4300"]),
+        ("d1000 u1100 d1300 u4300", ["Pressed@1000", "DoublePressed@1300", "Held@4300"]),
+        ("d1000 u1100 d1300 u4299 t4350", ["Pressed@1000", "DoublePressed@1300"]),
+        ("d1000 u1100 d1300 u2000 d2010 u4350", ["Pressed@1000", "DoublePressed@1300", "Held@4300"]),
+        ("d1000 u1100 d1300 d2000 u2100", ["Pressed@1000", "DoublePressed@1300", "Pressed@2000"]),
+        ("d1000 u1100 d1110 u1200 d1500 u1600", ["Pressed@1000", "DoublePressed@1500"]),
         ("d1000 u2000 d2010 t4050 u4100", ["Pressed@1000", "Held@4000"]),
         ("d1000 u1004 d1009 u1100", ["Pressed@1000"]),
         ("d1000 d1005 u1100", ["Pressed@1000"]),
@@ -57,12 +62,36 @@ def test_rhythms(edges: str, expected: list[str]) -> None:
     assert gestures(edges) == expected
 
 
-def test_function_button() -> None:
-    """Edges for mute (BWC-POL-17), a hold for sleep (BWC-POL-16)."""
-    assert gestures("d1000 u1200", Button.FUNCTION) == ["FunctionPressed@1000", "FunctionReleased@1200"]
-    assert gestures("d1000 t4050 u5000", Button.FUNCTION) == ["FunctionPressed@1000", "SleepRequested@4000", "FunctionReleased@5000"]
-    assert gestures("d1000 u4500", Button.FUNCTION) == ["FunctionPressed@1000", "SleepRequested@4000", "FunctionReleased@4500"]
-    assert gestures("d1000 d1010 u1200 d1210 u1300 t9000", Button.FUNCTION)[:2] == ["FunctionPressed@1000", "FunctionReleased@1200"]
+@pytest.mark.parametrize(
+    ("edges", "expected"),
+    [
+        ("d1000 u1200", ["FunctionTapped@1000"]),
+        ("d1000 u1799 t1850", ["FunctionTapped@1000"]),
+        ("d1000 u1800", ["FunctionHeld@1800", "FunctionReleased@1800"]),
+        ("d1000 t1850 u2000", ["FunctionHeld@1800", "FunctionReleased@2000"]),
+        ("d1000 t1850 t4050 u5000", ["FunctionHeld@1800", "SleepRequested@4000", "FunctionReleased@5000"]),
+        ("d1000 t1850 u4500", ["FunctionHeld@1800", "SleepRequested@4000", "FunctionReleased@4500"]),
+        ("d1000 u4500", ["FunctionHeld@1800", "SleepRequested@4000", "FunctionReleased@4500"]),
+        ("d1000 d1010 u1200 d1210 u1300 t9000", ["FunctionTapped@1000"]),
+        ("d1000 u1200 d1210 t1850 u1900", ["FunctionTapped@1000", "FunctionHeld@1800", "FunctionReleased@1900"]),
+        ("d1000 u1200 d1300 u1400", ["FunctionTapped@1000", "FunctionTapped@1300"]),
+        ("d1000 d1500 u1600", ["FunctionTapped@1000", "FunctionTapped@1500"]),
+        ("d1000 t1850 d2500 u2600", ["FunctionHeld@1800", "FunctionReleased@2500", "FunctionTapped@2500"]),
+        ("u1000 t2000", []),
+    ],
+)
+def test_function_button(edges: str, expected: list[str]) -> None:
+    """Tap (BWC-POL-04, BWC-POL-18), hold (BWC-POL-17), long hold (BWC-POL-16); a lost release is a tap, never a hold."""
+    assert gestures(edges, Button.FUNCTION) == expected
+
+
+def test_the_function_buttons_timer_waits_for_the_hold_and_then_for_the_long_one() -> None:
+    finger, _, first = feed(Finger(), ev.ButtonChanged(at(1), Button.FUNCTION, True), RULES)
+    assert first == (do.SetTimer(TimerName.FUNCTION_HOLD, 1_800_000_000 + SETTLE_NS),)
+    finger, _, second = elapse(finger, ev.Elapsed(at(1.85), TimerName.FUNCTION_HOLD), RULES)
+    assert second == (do.SetTimer(TimerName.FUNCTION_HOLD, 4_000_000_000 + SETTLE_NS),)
+    _, _, third = elapse(finger, ev.Elapsed(at(4.05), TimerName.FUNCTION_HOLD), RULES)
+    assert third == ()
 
 
 def test_the_hold_timer_leaves_a_release_time_to_arrive() -> None:

@@ -7,8 +7,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from firmware.machine.indicators import CUES, Colour, CueName, Lamp, View, choose_cue, lamps
+from firmware.machine.indicators import CUES, Colour, Counted, Cue, CueName, Lamp, View, choose_cue, count, felt_only, lamps
 from firmware.machine.states import Battery, State
+from firmware.policy.lists import MAX_CHOICES
 
 GOLDEN = Path(__file__).resolve().parent.parent / "vectors" / "indicators.json"
 
@@ -23,8 +24,11 @@ VIEWS = {
     "offloaded": View(offloaded=True),
     "charged": View(charged=True),
     "offloaded and charged": View(offloaded=True, charged=True),
-    "everything at once": View(True, Battery.LOW, True, True, True, True, True),
+    "question asked": View(asking=True),
+    "stealth": View(stealth=True),
+    "everything at once": View(True, Battery.LOW, True, True, True, True, True, True),
 }
+NUMBERS = [count(Counted(place, "words")) for place in range(MAX_CHOICES)]
 
 
 def _lamp(lamp: Lamp) -> str:
@@ -36,8 +40,12 @@ def grammar() -> dict[str, Any]:
     for state, (name, view) in product(State, VIEWS.items()):
         subject, status = lamps(state, view)
         shown[f"{state.value}, {name}" if name else state.value] = {"subject": _lamp(subject), "status": _lamp(status)}
-    cues = {name.value: {"tones": [list(t) for t in cue.tones], "pulses": [list(p) for p in cue.pulses]} for name, cue in CUES.items()}
-    return {"lamps": shown, "cues": cues}
+    numbers = {f"choice {place + 1}": _cue(cue) for place, cue in enumerate(NUMBERS)}
+    return {"lamps": shown, "cues": {name.value: _cue(cue) for name, cue in CUES.items()} | numbers}
+
+
+def _cue(cue: Cue) -> dict[str, Any]:
+    return {"tones": [list(t) for t in cue.tones], "pulses": [list(p) for p in cue.pulses]} | ({"words": cue.words} if cue.words else {})
 
 
 def test_golden_file() -> None:
@@ -46,10 +54,11 @@ def test_golden_file() -> None:
 
 
 def test_subject_lamp_is_red_and_steady_exactly_while_recording() -> None:
-    """BWC-POL-13."""
+    """BWC-POL-13; dark in stealth alone (BWC-POL-15), and then the status lamp is dark too."""
     for state, view in product(State, VIEWS.values()):
-        assert (lamps(state, view)[0] == Lamp(Colour.RED)) is (state is State.RECORDING)
-        assert (lamps(state, view)[0] == Lamp()) is (state is not State.RECORDING)
+        lit = state is State.RECORDING and not view.stealth
+        assert lamps(state, view)[0] == (Lamp(Colour.RED) if lit else Lamp())
+        assert not view.stealth or lamps(state, view)[1] == Lamp()
 
 
 def test_start_stop_and_mark() -> None:
@@ -70,13 +79,30 @@ def test_cues_are_distinct_by_ear_and_by_hand() -> None:
     by_hand = [cue.pulses for name, cue in CUES.items() if name not in (CueName.DOCKED, CueName.SAFE_TO_REMOVE)]
     alike = {pulses for pulses in by_hand if by_hand.count(pulses) > 1}
     assert alike == {CUES[CueName.START].pulses}
+    assert not {cue.pulses for cue in NUMBERS} & {cue.pulses for cue in CUES.values()}
+
+
+def test_a_choice_is_counted_by_its_pulses() -> None:
+    """BWC-POL-18: one short pulse each, one long pulse for five; a tone with every pulse, and the words with it."""
+    counts = [sum(5 if on_ms >= 400 else 1 for on_ms, _ in cue.pulses) for cue in NUMBERS]
+    assert counts == list(range(1, MAX_CHOICES + 1))
+    assert [len([hz for hz, _ in cue.tones if hz]) for cue in NUMBERS] == [len(cue.pulses) for cue in NUMBERS]
+    assert {cue.words for cue in NUMBERS} == {"words"}
+
+
+def test_what_is_left_of_a_cue_in_stealth() -> None:
+    """BWC-POL-15: nothing is heard or said, all is felt; what was for the ear alone is not played."""
+    for cue in (*CUES.values(), *NUMBERS):
+        left = felt_only(cue)
+        assert left == (Cue((), cue.pulses) if cue.pulses else None)
+    assert felt_only(None) is None
 
 
 def test_resting_states_and_warnings_look_different() -> None:
     plain = [lamps(state, View())[1] for state in State]
     assert len(set(plain)) == len(plain)
     warnings = [lamps(State.READY, VIEWS[name])[1] for name in ("", "partial fault", "battery low", "battery critical", "storage low")]
-    warnings.append(lamps(State.READY, VIEWS["clock unset"])[1])
+    warnings += [lamps(State.READY, VIEWS["clock unset"])[1], lamps(State.READY, VIEWS["question asked"])[1]]
     assert len(set(warnings)) == len(warnings)
 
 

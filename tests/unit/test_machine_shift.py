@@ -10,7 +10,6 @@ from firmware.machine import events as ev
 from firmware.machine.indicators import CUES, Colour, CueName
 from firmware.machine.machine import step
 from firmware.machine.states import Battery, Button, Cause, Port, Previous, State, TimerName
-from firmware.policy.model import MuteMode
 from firmware.timebase import Trust
 
 
@@ -350,18 +349,6 @@ def test_sleep_ends_by_the_same_gesture_and_reminds() -> None:
     assert len([e for e in hand.all(do.Show) if e.signal.cue == CUES[CueName.REMINDER]]) == 2
     hand.hold(700, button=Button.FUNCTION)
     assert hand.state is State.READY
-
-
-@pytest.mark.parametrize(("mode", "calls"), [(MuteMode.OFF, 0), (MuteMode.HOLD, 2), (MuteMode.TOGGLE, 1)])
-def test_mute_by_policy(mode: MuteMode, calls: int) -> None:
-    """BWC-POL-17: one press of the function button; the stop unmutes."""
-    hand = recording(policy(mute={"mode": mode}))
-    hand.tap(50, Button.FUNCTION)
-    assert len(hand.all(do.Mute)) + len(hand.all(do.Unmute)) == calls
-    hand.hold(60)
-    assert len(hand.all(do.Mute)) == len(hand.all(do.Unmute))
-    hand.tap(70, Button.FUNCTION)
-    assert len(hand.all(do.Mute)) == (calls + 1) // 2
 
 
 def test_clock_that_was_never_set_is_shown_and_hinders_nothing() -> None:

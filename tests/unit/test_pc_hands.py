@@ -196,6 +196,7 @@ def test_a_log_gets_a_line_per_change() -> None:
 
 def test_a_silent_cue_has_no_words() -> None:
     assert cue_words(Cue()) == ""
+    assert cue_words(Cue(pulses=((100, 0),), words="search")) == "said 'search', felt short"
 
 
 def supply(directory: Path, name: str, **fields: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from firmware.errors import UsageError
+from firmware.policy.lists import is_code
 from firmware.policy.load import PRE_EVENT_SECONDS, parse_policy
 from firmware.policy.model import FORMAT, MuteMode, Policy
 
@@ -58,8 +59,10 @@ def test_every_rule_of_a_profile_names_its_requirement(name: str) -> None:
     rules = [line for line in text.splitlines() if " = " in line and not line.startswith("#")]
     continued = {"height", "fps", "bitrate_bps", "warn_minutes_last", "format", "profile"}
     for line in rules:
-        assert "# BWC-POL-" in line or line.split(" = ")[0] in continued, line
+        rule = line.split(" = ")[0]
+        assert "# BWC-POL-" in line or rule in continued or is_code(rule), line
     assert "Derived from" in text or name == "default"
+    assert "FA_INCIDENTAL" in text  # BWC-POL-19
     comments = [line.partition("#")[2] for line in text.splitlines()]
     assert not [comment for comment in comments if '"' in comment and "minisign" not in comment and "profile" not in comment]
 
@@ -94,6 +97,8 @@ def assemble(tables: dict[str, Any]) -> str:
 
 
 def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(inner)}" for key, inner in value.items()) + "}"
     return str(value).lower() if isinstance(value, bool | int) else f'"{value}"'
 
 
@@ -140,7 +145,13 @@ def test_a_table_where_a_rule_should_be_and_the_other_way() -> None:
         ("warn_minutes_last = 30", "warn_minutes_last = 60", "storage.warn_minutes_last"),
         ("width = 1280 ", "width = 1279 ", "video.width"),
         ("max_bytes = 33554432 ", "max_bytes = 18749999 ", "pre_event.max_bytes"),
-        ("stealth = false ", "stealth = true ", "indicators.stealth"),
+        ('critical = "CRITICAL" ', 'critical = "RIOT" ', "categories.critical"),
+        ('CRITICAL = "critical', 'critical = "critical', "categories.choices"),
+        ('SEARCH = "search"', 'NOT_GIVEN = "nothing"', "categories.choices"),
+        ('SEARCH = "search"', 'SEARCH = ""', "categories.choices"),
+        ('SEARCH = "search"', "SEARCH = 5", "categories.choices"),
+        ('SEARCH = "search"', "\n".join(f'C{i} = "x"' for i in range(9)), "categories.choices"),
+        ("critical_days = 14 ", "critical_days = 0\n#", "retention.critical_days"),
         ("gop_seconds = 1 ", "gop_seconds = 2 ", "video.gop_seconds"),
         (f'format = "{FORMAT}"', 'format = "oathcam-policy/2"', "format"),
         ('agency = "unnamed agency"', 'agency = ""', "agency"),
@@ -148,8 +159,9 @@ def test_a_table_where_a_rule_should_be_and_the_other_way() -> None:
     ],
 )
 def test_rules_between_fields_and_closed_choices(before: str, after: str, field: str) -> None:
-    """Among them: no stealth (BWC-POL-15), a GOP of one second (BWC-POL-28), a buffer that can be as long as it says (BWC-POL-08)."""
-    assert str(refusal(changed(before, after))).startswith(f"policy: {field}: expected")
+    """Among them: lists that a thumb can count (BWC-POL-18), a critical category that is one (BWC-POL-21), a GOP of one second (BWC-POL-28), a buffer that can be as long as it says (BWC-POL-08)."""
+    text = DEFAULT.replace("grace_days = 0 ", "grace_days = 1 ", 1) if field == "retention.critical_days" else DEFAULT
+    assert str(refusal(changed(before, after, text))).startswith(f"policy: {field}: expected")
 
 
 @pytest.mark.parametrize(("profile", "seconds"), [("cbp-idvrs", 119), ("usss", 29), ("fws", 29)])
