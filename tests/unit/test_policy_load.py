@@ -159,7 +159,8 @@ def test_a_table_where_a_rule_should_be_and_the_other_way() -> None:
     ],
 )
 def test_rules_between_fields_and_closed_choices(before: str, after: str, field: str) -> None:
-    """Among them: lists that a thumb can count (BWC-POL-18), a critical category that is one (BWC-POL-21), a GOP of one second (BWC-POL-28), a buffer that can be as long as it says (BWC-POL-08)."""
+    """Among them: lists that a thumb can count (BWC-POL-18), a critical category that is one (BWC-POL-21), a GOP of one second
+    (BWC-POL-28), a buffer that can be as long as it says (BWC-POL-08)."""
     text = DEFAULT.replace("grace_days = 0 ", "grace_days = 1 ", 1) if field == "retention.critical_days" else DEFAULT
     assert str(refusal(changed(before, after, text))).startswith(f"policy: {field}: expected")
 
