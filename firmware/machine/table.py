@@ -93,7 +93,7 @@ TABLE: tuple[Row, ...] = (
     Row((RECORDING,), ev.FunctionReleased, guards.lets_go, act.unmute, STAY, "muted only while held"),
     Row(ALIVE, ev.FunctionReleased, None, act.ignore, STAY, "the release means something only to mute by holding"),
     Row(ALIVE, ev.FunctionTapped, asking.asking, asking.step, STAY, "steps to the next choice"),
-    Row((READY, RECORDING), ev.FunctionTapped, asking.may_categorise, asking.open_categories, STAY, "opens the list of categories"),
+    Row((READY, RECORDING, DOCKED), ev.FunctionTapped, asking.may_categorise, asking.open_categories, STAY, "opens the list of categories"),
     Row(ALIVE, ev.FunctionTapped, None, act.ignore, STAY, "nothing is asked, and there is nothing to name"),
     # Both buttons.
     Row((READY, RECORDING), ev.StealthRequested, stealth.in_stealth, stealth.leave, STAY, "the same gesture ends it"),

@@ -1,4 +1,4 @@
-"""The machine under any sequence of events: random hands, random faults, against a naive model of the button."""
+"""The machine under any sequence of events: random hands, random faults. The hands alone: ``test_gesture_properties.py``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from firmware.machine import events as ev
 from firmware.machine.indicators import Colour, Lamp
 from firmware.machine.machine import Model, initial, step
 from firmware.machine.states import Button, Cause, Port, Previous, State, TimerName
-from firmware.policy.model import Activation, Mute, MuteMode, Policy, Sleep
+from firmware.policy.model import Activation, Categories, Indicators, Mute, MuteMode, Policy, Reasons, Sleep
 from firmware.timebase import Timestamp, Trust
 
 MS = 1_000_000
@@ -23,6 +23,13 @@ POLICIES = [
     Policy(),
     Policy(activation=Activation(confirm_stop=True), mute=Mute(MuteMode.TOGGLE), sleep=Sleep(True)),
     Policy(mute=Mute(MuteMode.HOLD), sleep=Sleep(True)),
+    Policy(
+        mute=Mute(MuteMode.TOGGLE, auto_unmute_seconds=20),
+        sleep=Sleep(True),
+        indicators=Indicators(stealth=True, stealth_max_seconds=60),
+        reasons=Reasons(ask_on_stop=True, ask_on_mute=True),
+        categories=Categories(ask_on_stop=True),
+    ),
 ]
 
 
@@ -59,82 +66,6 @@ class World:
                     self.timers[timer] = when
                 case do.CancelTimer(timer):
                     self.timers.pop(timer, None)
-
-
-# The naive model: a wearer's view of a button, over a finished list of edges.
-
-
-def presses(edges: list[tuple[int, bool]]) -> list[tuple[int, int]]:
-    """(down, up) in ms. A press whose release was lost ends untold at the next press-down: it was a tap, unless it had
-    been down for so long, timer's margin included, that it was already told as a hold. One never released is a hold."""
-    found: list[tuple[int, int]] = []
-    start: int | None = None
-    for when, pressed in edges:
-        if start is not None:
-            lost_tap = pressed and when - start <= 3050
-            found.append((start, start + 1 if lost_tap else when))
-        start = when if pressed else None
-    return found if start is None else [*found, (start, start + 60_000)]
-
-
-@dataclass
-class Wearer:
-    """Recording or not, and what was counted, by the three sentences of the manual."""
-
-    recording: bool = False
-    starts: int = 0
-    stops: int = 0
-    marks: int = 0
-
-    def live(self, edges: list[tuple[int, bool]]) -> None:
-        first = -10_000
-        for down, up in presses(edges):
-            if down - first <= 600:
-                self._double()
-                first = -10_000
-            elif up - down >= 3000:
-                self._hold()
-                first = -10_000
-            else:
-                self.marks += self.recording
-                first = down
-
-    def _double(self) -> None:
-        self.marks += self.recording
-        self.starts += not self.recording
-        self.recording = True
-
-    def _hold(self) -> None:
-        self.stops += self.recording
-        self.recording = False
-
-
-def rhythm(random: Random) -> list[tuple[int, bool]]:
-    """2 to 30 edges at least 25 ms apart, mostly down and up in turn, sometimes one lost. Bounces have their unit tests."""
-    edges, when, down = [], 5_000, False
-    for _ in range(random.randrange(2, 30)):
-        when += max(25, random.choice(RHYTHM_MS))
-        down = not down if random.random() < 0.95 else down
-        edges.append((when, down))
-    return edges
-
-
-def test_any_rhythm_does_what_the_manual_says() -> None:
-    """4,000 rhythms: starts, stops and marks are those of the naive model (BWC-POL-01, BWC-POL-02, BWC-POL-18)."""
-    random, totals = Random(20261123), [0, 0, 0]
-    for _ in range(4_000):
-        edges, wearer = rhythm(random), Wearer()
-        wearer.live(edges)
-        world = World.start(POLICIES[0])
-        world.tell(ev.Booted(stamp(1), Previous.CLEAN, 0))
-        for when, pressed in edges:
-            world.tell(ev.ButtonChanged(stamp(when), Button.RECORD, pressed))
-        world.tell(ev.ClockSet(stamp(edges[-1][0] + 60_000)))
-        kinds = [type(effect) for _, _, effect in world.told]
-        counts = [kinds.count(kind) for kind in (do.StartRecording, do.StopRecording, do.AddMark)]
-        assert counts == [wearer.starts, wearer.stops, wearer.marks], edges
-        totals = [total + count for total, count in zip(totals, counts, strict=True)]
-    assert min(totals) > 1_000  # the rhythms did say something
 
 
 # Anything at all.
@@ -189,8 +120,9 @@ def check_always(model: Model) -> None:
     """What holds of every model that can be reached."""
     lamps = model.shown
     assert lamps is not None
-    assert (lamps[0] == Lamp(Colour.RED)) is (model.state is State.RECORDING)
+    assert (lamps[0] == Lamp(Colour.RED)) is (model.state is State.RECORDING and not model.stealth)
     assert model.ending is None
+    assert not model.stealth or (model.policy.indicators.stealth and not model.docked and model.stealth_ns is not None)
     if model.state is State.RECORDING:
         assert model.camera_on
         assert not model.blocked
@@ -209,23 +141,27 @@ def check_always(model: Model) -> None:
 
 
 def test_invariants_over_random_shifts() -> None:
-    """Total, and the subject lamp is lit exactly while recording (BWC-POL-13), over 1,200 shifts of anything."""
-    reached = set()
+    """Total, and the subject lamp is lit exactly while recording (BWC-POL-13) but in stealth, which the policy must allow (BWC-POL-15),
+    over 1,200 shifts of anything."""
+    reached, hidden = set(), 0
     for seed in range(1_200):
         world, _ = run(seed)
         reached.add(world.model.state)
-        check_pairs([effect for _, _, effect in world.told])
+        effects = [effect for _, _, effect in world.told]
+        check_pairs(effects)
+        hidden += sum(isinstance(one, do.Write) and one.kind == "stealth" for one in effects)
+    assert hidden > 20
     assert reached == set(State) - {State.BOOTING}
 
 
 def check_pairs(effects: list[do.Effect]) -> None:
     """Starts and stops alternate, marks and splits fall inside, camera and mute pair, the halt is last."""
-    recording = muted = False
+    recording = muted = begun = False
     for i, effect in enumerate(effects):
         match effect:
             case do.StartRecording():
                 assert not recording
-                recording = True
+                recording = begun = True
             case do.StopRecording(cause):
                 assert recording
                 assert not muted
@@ -240,6 +176,9 @@ def check_pairs(effects: list[do.Effect]) -> None:
             case do.Unmute():
                 assert muted
                 muted = False
+            case do.Annotate(code=code):
+                assert begun
+                assert code
             case do.Halt():
                 assert i == len(effects) - 1
 
@@ -304,3 +243,25 @@ def test_every_activation_is_answered() -> None:
 def test_step_is_a_function(seed: int) -> None:
     """The same events give the same effects."""
     assert run(seed, 20)[0].told == run(seed, 20)[0].told
+
+
+def test_the_subject_lamp_is_lit_at_every_moment_in_which_pictures_are_kept() -> None:
+    """BWC-POL-13: by the effects in their order, not by the state: lit before the first picture is kept, dark only after the last, in
+    600 lives under policies without stealth."""
+    for seed in range(600):
+        random = Random(seed)
+        world = World.start(random.choice(POLICIES[:3]))
+        for event in shift(random, 60):
+            world.tell(event)
+        lit = keeping = False
+        for _, _, effect in world.told:
+            match effect:
+                case do.Show(signal):
+                    lit = signal.subject == Lamp(Colour.RED)
+                    assert lit or not keeping, seed
+                case do.StartRecording():
+                    assert lit, seed
+                    keeping = True
+                case do.StopRecording():
+                    assert lit, seed
+                    keeping = False
