@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from firmware import operations as op
+from firmware.annotating import annotation_drafts
 from firmware.custody.receipt import Receipt
 from firmware.custody.snapshot import Receipted
 from firmware.docktime import Published, StoreTime
@@ -143,6 +144,7 @@ class Custodian:
         self.queue, self.waiting = Peak(), Peak()
         """Operations that wait, and bytes of GOPs that wait, as of the newest that was submitted."""
         self._recorder: Recorder | None = None
+        self._newest = ""
         self._troubled = False
         self._running = False
         self._stays_muted = False
@@ -220,8 +222,12 @@ class Custodian:
     def submit_end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
         self._submit(op.End(final, at, cause, notes))
 
-    def submit_mute(self, at: Timestamp, muted: bool) -> None:
-        self._submit(op.MuteAt(at, muted))
+    def submit_mute(self, at: Timestamp, muted: bool, cause: str = "button") -> None:
+        self._submit(op.MuteAt(at, muted, cause))
+
+    def submit_annotation(self, about: str, code: str, at: Timestamp, critical: bool) -> None:
+        """Seal and write an answer about the recording that is open, or ended last, when its turn comes; ``critical`` flags it as well."""
+        self._submit(op.Annotate(about, code, at, critical))
 
     def submit_release(self, recording: str, at: Timestamp) -> None:
         """Remove a receipted recording; refused, with a fault leaf, when this run or boot saw no receipt leaf (W3)."""
@@ -342,6 +348,10 @@ class Custodian:
                 self._end(final, at, cause, notes)
             case op.MarkAt() | op.Drop() | op.MuteAt():
                 self._tell(operation)
+            case op.Annotate(about, code, at, critical):
+                if self._newest:
+                    drafts = annotation_drafts(self._context, self._newest, about, code, at, critical)
+                    (self._recorder or self._evidence.ledger).append(drafts)
             case op.Release(recording, at):
                 self._release(recording, at)
             case op.TakeReceipts():
@@ -373,6 +383,7 @@ class Custodian:
         recorder = Recorder(self._context, opened.vault, opened.ledger, order, self._promised)
         recorder.begin()
         self._recorder = recorder
+        self._newest = order.recording
         self._before_recording = None if place is None else (place, order.recording, receipted)
         if self._stays_muted:
             self._stays_muted = False

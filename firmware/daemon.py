@@ -418,8 +418,11 @@ class Daemon:
                 self._custodian.kick()
             case fx.Mute(at):
                 self._mute(at, True)
-            case fx.Unmute(at):
-                self._mute(at, False)
+            case fx.Unmute(at, cause):
+                self._mute(at, False, cause)
+            case fx.Annotate(about, code, at, critical):
+                self._custodian.submit_annotation(about.value, code, at, critical)
+                self._custodian.kick()
             case fx.Write("boot"):
                 pass  # the boot wrote its leaf itself, before recovery, with facts that the machine does not know
             case fx.Write(kind, at, fields):
@@ -479,10 +482,10 @@ class Daemon:
         officer = self._officer or "UNASSIGNED"
         return {"format": form, "recording": self._recording, "officer": officer, "place": self._devices.place()}
 
-    def _mute(self, at: Timestamp, muted: bool) -> None:
+    def _mute(self, at: Timestamp, muted: bool, cause: str = "button") -> None:
         self._devices.muted = muted
         self._devices.microphone_wanted(bool(self._recording))
-        self._custodian.submit_mute(at, muted)
+        self._custodian.submit_mute(at, muted, cause)
         self._custodian.kick()
 
     def _release_due(self, now: Timestamp) -> None:

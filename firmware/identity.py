@@ -17,13 +17,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import firmware
 from firmware.config import DeviceConfig
+from firmware.custody.entries import Entry
 from firmware.errors import FormatError, UsageError
 from firmware.evidence import cms
+from firmware.evidence.annotation import Annotation, seal_annotation
 from firmware.evidence.manifest import Begin, Device, PolicyRef, Video
 from firmware.media.onvif_sei import Vendor
 from firmware.policy.model import Policy
 from firmware.storage.vault import is_serial, recording_id
-from firmware.timebase import format_utc
+from firmware.timebase import Timestamp, Trust, format_utc
 from hal.interfaces import Hal, KeyProtection
 
 MANUFACTURER = "Oathcam"
@@ -151,5 +153,12 @@ def _check_papers(context: RecordingContext, policy: Policy) -> None:
     )
     try:
         specimen.to_bytes()
+        answer = Annotation(specimen.recording, "category", "NOT_GIVEN", 0)
+        fields = {
+            "recording": specimen.recording,
+            "about": answer.about,
+            "sealed": seal_annotation(answer, context.recipients, context.random_bytes),
+        }
+        Entry(0, "annotation", Timestamp(0, 0, Trust.UNSET), boot=0, fields=fields).to_bytes()
     except FormatError as error:
         raise UsageError(f"this camera could write no recording: {error}", remedy="Provision the camera again.") from None

@@ -53,6 +53,17 @@ class Drop:
 class MuteAt:
     at: Timestamp
     muted: bool
+    cause: str = "button"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """An answer of the wearer's about the recording that is open, or ended last, when its turn comes."""
+
+    about: str
+    code: str
+    at: Timestamp
+    critical: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,7 @@ class Recorder:
         papers = [(names.ASSIGNMENT, assignment), (names.BEGIN, data), (names.BEGIN_SIGNATURE, signature)]
         self._vault.begin(order.recording, papers)
         fields = {"recording": order.recording, "begin_sha256": sha256(data).hex(), "cause": order.cause}
-        self._append([Draft("begin", order.at, fields)])
+        self.append([Draft("begin", order.at, fields)])
 
     def commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
         """Make GOPs durable as one group: every file synced, one directory sync, one ledger append (W1, W4).
@@ -169,12 +169,12 @@ class Recorder:
 
     def mark(self, at: Timestamp) -> None:
         """A wearer's mark (BWC-POL-18); which fragment it falls into is settled at the end."""
-        self._append([Draft("mark", at, {"recording": self.recording})])
+        self.append([Draft("mark", at, {"recording": self.recording})])
         self._marks.append(Mark(at.boottime_ns // 1000, at.utc, -1))
 
-    def mute(self, at: Timestamp, muted: bool) -> None:
+    def mute(self, at: Timestamp, muted: bool, cause: str = "button") -> None:
         """Sound is not captured from here on, or is again (BWC-POL-17)."""
-        self._append([Draft("mute" if muted else "unmute", at, {"recording": self.recording, "cause": "button"})])
+        self.append([Draft("mute" if muted else "unmute", at, {"recording": self.recording, "cause": cause})])
         if muted:
             self._muted_since = at.boottime_ns // 1000
         elif self._muted_since is not None:
@@ -185,7 +185,7 @@ class Recorder:
         """Pictures that were seen and could not be kept: a gap entry, in the ledger and in the manifest."""
         after = len(self._fragments) - 1
         fields = {"recording": self.recording, "after": after, "pictures": pictures, "duration_us": duration_us, "cause": cause}
-        self._append([Draft("drop", first, fields)])
+        self.append([Draft("drop", first, fields)])
         self._gaps.append(Gap(after, first.boottime_ns // 1000, duration_us, pictures, cause))
 
     def end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
@@ -229,7 +229,7 @@ class Recorder:
         files += [(names.fragment_name(item.record.seq), item.sealed) for item in made]
         drafts += [Draft("fragment", now, fragment_fields(self.recording, item.record)) for item in made]
         self._vault.add(self.recording, files)
-        self._append(drafts)
+        self.append(drafts)
         self._init, self._fragmenter = init, fragmenter
         for item in made:
             self._fragments.append(item.record)
@@ -261,7 +261,8 @@ class Recorder:
     def _seal(self, plain: bytes) -> bytes:
         return cms.seal(plain, self._context.recipients, self._context.random_bytes)
 
-    def _append(self, drafts: Sequence[Draft]) -> None:
+    def append(self, drafts: Sequence[Draft]) -> None:
+        """Leaves about this recording, one batch."""
         self._last_leaf = self._ledger.append(drafts)[-1]
 
     def _manifest(self, at: Timestamp, cause: str, notes: Notes | None) -> Manifest:

@@ -14,8 +14,11 @@ init           recording, plain, plain_bytes, sealed, sealed_bytes: the init seg
 fragment       recording, seq, start_us, start_utc, duration_us, pictures, audio_frames, plain, plain_bytes, sealed,
                sealed_bytes: the fragment is promised
 mark           recording (BWC-POL-18)
-mute, unmute   recording, cause (BWC-POL-17)
-reason         recording, code: the wearer's answer, or "not-given" (BWC-POL-04)
+mute, unmute   recording, cause ("button", "policy": the policy's longest mute; BWC-POL-17)
+annotation     recording, about ("category", "stop-reason", "mute-reason"), sealed (base64 of a sealed object): what the wearer answered, or
+               that no answer was given (BWC-POL-04, -18); a later answer is another leaf (BWC-POL-31)
+critical       recording: the wearer called it a critical incident; it is uploaded first and kept longest (BWC-POL-21)
+stealth        entered (or left), cause ("button", "policy", "docked", "sleep", "shutdown"): lamps and sounds off, or on again (BWC-POL-15)
 drop           recording, after (fragment, -1: before the first), pictures, duration_us, cause: seen, and not kept
 end            recording, manifest_sha256, cause
 unattested     recording, name, sealed (SHA-256 of the file as found): a file without a leaf, set aside at boot
@@ -37,7 +40,8 @@ release        recording: removed from the camera, after its receipt
 shutdown       reason: the last leaf of a clean run
 =============  =======================================================================================================
 
-Invariants: ``Entry.from_bytes(leaf).to_bytes() == leaf`` for every leaf that is accepted; nothing personal is a field.
+Invariants: ``Entry.from_bytes(leaf).to_bytes() == leaf`` for every leaf that is accepted; nothing personal is a field in plain: who, where
+and what it was are sealed, and only that a recording is critical is not.
 """
 
 from __future__ import annotations
@@ -49,10 +53,13 @@ from typing import Any
 from firmware.errors import FormatError, escaped
 from firmware.evidence import fields as f
 from firmware.evidence import jcs
+from firmware.evidence.annotation import ABOUT
 from firmware.timebase import Timestamp, Trust, format_utc
 
 LAYER = "ledger entry"
-MAX_LEAF_BYTES = 4096
+MAX_LEAF_BYTES = 16_384
+MAX_ANNOTATION_BYTES = 11_800
+"""Bytes of a sealed annotation: sixteen recipients with RSA keys of 4096 bits need about 10,500, sixteen on P-384 about 5,500."""
 _MAX_TEXT = 200
 
 _any_integer = f.integer(-f.MAX_INTEGER)
@@ -91,7 +98,7 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "mark": _recording,
     "mute": {**_recording, "cause": f.token},
     "unmute": {**_recording, "cause": f.token},
-    "reason": {**_recording, "code": f.token},
+    "annotation": {**_recording, "about": f.one_of(*ABOUT), "sealed": f.base64_of(MAX_ANNOTATION_BYTES)},
     "drop": {**_recording, "after": f.integer(-1), "pictures": f.integer(), "duration_us": f.integer(), "cause": f.token},
     "end": {**_recording, "manifest_sha256": f.digest, "cause": f.token},
     "unattested": {"recording": _text, "name": _text, "sealed": f.digest},
@@ -116,6 +123,8 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "receipt": {**_recording, "receipt_sha256": f.digest, "store": _text},
     "release": _recording,
     "shutdown": {"reason": _text},
+    "critical": _recording,
+    "stealth": {"entered": f.boolean, "cause": f.token},
 }
 _HEAD: dict[str, f.Check] = {
     "n": f.integer(),

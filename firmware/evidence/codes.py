@@ -85,6 +85,10 @@ CODES: Mapping[str, str] = {
     "film-differs": "the file is not what the manifest names",
     "fragment-only": "the verdict speaks of the given fragments, not of the recording",
     # what happened
+    "annotation": "what the wearer answered: a category, or the reason of a stop or a mute",
+    "annotation-sealed": "an answer of the wearer's that only a recipient's key opens",
+    "critical": "the wearer called the recording a critical incident",
+    "stealth": "lamps and sounds of the camera were switched off, or on again, by its wearer or by policy",
     "ended-early": "the recording was closed by a later boot",
     "pre-event-short": "the part from before the press is shorter than configured",
     "pictures-lost": "pictures that were seen and not kept, with the signed cause",

@@ -9,6 +9,7 @@ tuples are arrays.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -132,6 +133,22 @@ def matching(pattern: re.Pattern[str], what: str) -> Check:
         if type(value) is not str or pattern.fullmatch(value) is None:
             raise Mismatch(what, value)
         return value
+
+    return check
+
+
+def base64_of(max_bytes: int) -> Check:
+    """Text that is the standard, padded base64 of 1 to ``max_bytes`` bytes, in its one form."""
+
+    def check(value: Any) -> str:
+        if type(value) is str and value.isascii():
+            try:
+                data = base64.b64decode(value, validate=True)
+            except ValueError:
+                data = b""
+            if 1 <= len(data) <= max_bytes and base64.b64encode(data).decode("ascii") == value:
+                return value
+        raise Mismatch(f"base64 of 1 to {max_bytes} bytes", value)
 
     return check
 

@@ -231,6 +231,8 @@ def told_facts(entries: Sequence[Entry]) -> list[Finding]:
                 code, text = "tail-set-aside", f"{fields['bytes']} bytes of an unsigned ledger tail were set aside at boot"
             case "fault":
                 code, text = "fault", f"fault of {fields['port']}: {fields['reason']}"
+            case "stealth":
+                code, text = "stealth", _stealth_words(fields["entered"], fields["cause"])
             case "unattested":
                 code, text = "unattested", f"a file that was never promised was set aside: {fields['name']}"
             case _:
@@ -294,3 +296,7 @@ def told_time(accounting: Accounting) -> list[Finding]:
         text = f"all {accounting.undocked_us / 1e6:.1f} s out of the dock are ready, recording or a signed gap"
         findings.append(Finding(Severity.GOOD, "time", text))
     return findings
+
+
+def _stealth_words(entered: bool, cause: str) -> str:
+    return f"stealth {'entered' if entered else 'left'} ({cause}): lamps and sounds {'off' if entered else 'on'}"

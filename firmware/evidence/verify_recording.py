@@ -18,6 +18,7 @@ from firmware.evidence.continuity import unexplained
 from firmware.evidence.findings import Finding, Notebook, Severity, key_words
 from firmware.evidence.manifest import Begin, FragmentRecord, Manifest, SealedObject, fragment_name
 from firmware.evidence.primitives import sha256
+from firmware.evidence.verify_annotations import check_annotations
 from firmware.evidence.verify_objects import ASSIGNMENT, INIT, NOTES, ObjectCheck, Plan
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class RecordingCheck:
         self._files = set(source.names(f"vault/{recording}"))
         self._book = Notebook(recording)
         self._signers: set[str] = set()
+        self._key = key
         self._objects = ObjectCheck(source, recording, self._files, roots, key, progress, self._book)
 
     def run(self, ledger_of: str = "") -> tuple[tuple[Finding, ...], dict[str, Any]]:
@@ -62,6 +64,7 @@ class RecordingCheck:
             return self._book.findings(), {}
         if self._is_open():
             self._run_open(ledger_of)
+            check_annotations(self._leaves or (), self._key, self._book)
             return self._book.findings(), {}
         manifest = self._signed_manifest()
         if manifest is None:
@@ -77,6 +80,7 @@ class RecordingCheck:
         self._objects.run(plan_of(manifest, self._fragment, {entry.fields["seq"] for entry in self._told("fragment")}))
         self._facts_to_note(manifest)
         if self._fragment is None:
+            check_annotations(self._leaves or (), self._key, self._book)
             self._continuity(manifest)
             self._receipt(manifest)
         return self._book.findings(), manifest.as_dict()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from firmware.custody.entries import Entry
 from firmware.errors import FormatError
-from tests.vectors.build.ledger import LEAVES
+from tests.vectors.build.ledger import LEAVES, entry
 
-SEEDS = (*LEAVES,)
+SEEDS = (*LEAVES, entry(6, "annotation").to_bytes(), entry(7, "stealth").to_bytes())
 
 
 def target(data: bytes) -> None:

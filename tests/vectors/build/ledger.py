@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from firmware.custody import merkle
 from firmware.custody.checkpoint import Checkpoint, checkpoint_line, digest_to_sign
-from firmware.custody.entries import KINDS, Entry
+from firmware.custody.entries import KINDS, MAX_LEAF_BYTES, Entry
 from firmware.timebase import Timestamp, Trust
 from tests.unit.helpers_evidence import ORIGIN, signer
 from tests.vectors.build import people
@@ -21,16 +21,16 @@ RECORDING = "R-1"
 _SAMPLES = {
     "counter": 1, "firmware": "0.1.0", "backend": "sim", "key_protection": "simulated", "previous": "first", "down_us": None,
     "cause": "button", "seq": 0, "start_us": 1, "start_utc": house.UTC, "duration_us": 1_000_000, "pictures": 30, "audio_frames": 47,
-    "plain_bytes": 5, "sealed_bytes": 6, "code": "traffic-stop", "after": -1, "name": "000009.m4s.p7m", "bytes": 7, "unattested_leaves": 1,
+    "plain_bytes": 5, "sealed_bytes": 6, "about": "category", "after": -1, "name": "000009.m4s.p7m", "bytes": 7, "unattested_leaves": 1,
     "port": "camera", "reason": "no picture", "step": "reopen", "owed": True, "from_us": 5, "offset_us": -5, "source": "dock",
-    "uncertainty_us": 2, "action": "set", "old_trust": "rtc", "new_trust": "synced",
+    "uncertainty_us": 2, "action": "set", "old_trust": "rtc", "entered": True, "new_trust": "synced",
     "event": "low", "percent": 10, "profile": "dhs", "version": 3, "size": 9, "store": "store-1",
 }  # fmt: skip
 
 
 def entry(n: int, kind: str, **fields: object) -> Entry:
     """A leaf with fields that fit its kind."""
-    body = {name: _sample(name) for name in KINDS[kind]}
+    body = {name: "c2VhbGVk" if (kind, name) == ("annotation", "sealed") else _sample(name) for name in KINDS[kind]}
     return Entry(n, kind, Timestamp((5 + n) * 10**9, NOW_NS + n * 10**9, Trust.RTC), 1, {**body, **fields})
 
 
@@ -47,7 +47,7 @@ def leaf_vectors() -> Iterator[Vector]:
     for index, kind in enumerate(KINDS):
         yield _leaf(kind, f"a leaf of the kind {kind!r}", entry(index, kind).to_bytes())
     whole = entry(3, "begin").to_bytes()
-    value = json.loads(whole)
+    value, sealed = json.loads(whole), json.loads(entry(4, "annotation").to_bytes())
     early = entry(3, "dock").to_bytes().replace(b'"utc":"2026', b'"utc":"0026')
     yield _leaf("year-26", "a clock far off: years have four digits", early)
     wrong = {
@@ -66,6 +66,8 @@ def leaf_vectors() -> Iterator[Vector]:
         "trust-other": ("a trust that is none", {**value, "trust": "gps"}, "trust"),
         "digest-upper": ("a digest in upper case", {**value, "begin_sha256": "A" * 64}, "begin_sha256"),
         "recording-path": ("a recording that climbs", {**value, "recording": "../x"}, "recording"),
+        "sealed-other-base64": ("a sealed answer in another base64", {**sealed, "sealed": "c2VhbGV="}, "sealed"),
+        "about-other": ("an answer to what nobody asks", {**sealed, "about": "mood"}, "about"),
         "cause-spaced": ("a cause that is no token", {**value, "cause": "by hand"}, "cause"),
     }
     for name, (shows, document, reason) in wrong.items():
@@ -80,7 +82,7 @@ def leaf_vectors() -> Iterator[Vector]:
         "twin-float": ("an integer as 1.0", whole.replace(b'"boot":1', b'"boot":1.0')),
         "twin-newline": ("a line feed inside the leaf", whole + b"\n"),
         "twin-carriage-return": ("a carriage return behind the leaf", whole + b"\r"),
-        "too-long": ("more bytes than a leaf may have", whole + b" " * 4096),
+        "too-long": ("more bytes than a leaf may have", whole + b" " * MAX_LEAF_BYTES),
     }
     for name, (shows, data) in twins.items():
         yield _leaf(name, shows, data, "format", "")
