@@ -26,6 +26,8 @@ from firmware.shellclock import stamp
 from firmware.timebase import Timestamp
 from hal.interfaces import AudioFrame, Inbox, Picture
 
+AUDIO_FRAME_NS = 64_000_000
+"""The longest AAC unit there is here (1024 samples at 16 kHz): one that began this long before a mute may reach into it."""
 _SILENCE_NS = 500_000_000
 """Pictures come some time after they were taken: a recording that ends this long after the last one ends in silence."""
 _HOLE_SPARE_NS = 10_000_000_000
@@ -100,6 +102,7 @@ class Capture:
         self._follows = False
         self._last: Timestamp | None = None
         self._waiting_for_idr = True
+        self._silent_from_ns: int | None = None
         self._refused: tuple[Timestamp, int] | None = None
         self._holes: deque[_Hole] = deque()
         self._remember_ns = 2 * pre_event_ms * 1_000_000 + _HOLE_SPARE_NS
@@ -144,8 +147,17 @@ class Capture:
     def audio(self, frame: AudioFrame) -> None:
         """Take one audio frame. One that does not fit (its time repeats, it is too large) is left out: the audio track's own
         times show the hole, and pictures go on."""
+        time = stamp(frame.captured)
+        if self._silent_from_ns is not None and time.boottime_ns >= self._silent_from_ns:
+            return
         with suppress(FormatError):
-            self._assembler.push_audio(AudioUnit(frame.data, stamp(frame.captured)))
+            self._assembler.push_audio(AudioUnit(frame.data, time))
+
+    def mute(self, at: Timestamp, muted: bool) -> None:
+        """No sound from ``at`` on, also none that waits in the inbox: the hold that mutes is known for one a moment after it became one."""
+        self._silent_from_ns = at.boottime_ns - AUDIO_FRAME_NS if muted else None
+        if self._silent_from_ns is not None:
+            self._assembler.discard_audio(self._silent_from_ns)
 
     def dropped(self, gap: PicturesDropped, now: Timestamp) -> None:
         """Pictures lost before they reached the loop (full inbox)."""

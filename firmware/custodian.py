@@ -72,6 +72,13 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """It was not released, because it is critical (BWC-POL-21)."""
+
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptAccepted:
     """A store's receipt was checked against this card and is durable with its leaf, since ``at`` (BWC-POL-23)."""
 
@@ -138,6 +145,7 @@ class Custodian:
         self._limit = limit_bytes
         self._reserve = reserve_bytes
         self._report = report
+        self._critical: frozenset[str] | None = None
         self._pending: deque[object] = deque([op.Open()])
         self._submitted_bytes = self._settled_bytes = 0
         """Each has one writer, the loop and the worker: a sum that both changed would lose a change now and then."""
@@ -229,9 +237,10 @@ class Custodian:
         """Seal and write an answer about the recording that is open, or ended last, when its turn comes; ``critical`` flags it as well."""
         self._submit(op.Annotate(about, code, at, critical))
 
-    def submit_release(self, recording: str, at: Timestamp) -> None:
-        """Remove a receipted recording; refused, with a fault leaf, when this run or boot saw no receipt leaf (W3)."""
-        self._submit(op.Release(recording, at))
+    def submit_release(self, recording: str, at: Timestamp, if_critical: bool = True) -> None:
+        """Remove a receipted recording; refused, with a fault leaf, when this run or boot saw no receipt leaf (W3). One that is critical is
+        :class:`Kept` unless ``if_critical`` (BWC-POL-21)."""
+        self._submit(op.Release(recording, at, if_critical))
 
     def submit_receipts(self) -> None:
         """Look into the spool for receipts that the dock-sync process left."""
@@ -352,8 +361,9 @@ class Custodian:
                 if self._newest:
                     drafts = annotation_drafts(self._context, self._newest, about, code, at, critical)
                     (self._recorder or self._evidence.ledger).append(drafts)
-            case op.Release(recording, at):
-                self._release(recording, at)
+                    self._critical = None if critical else self._critical
+            case op.Release():
+                self._release(operation)
             case op.TakeReceipts():
                 self._take_receipts()
             case op.Checkpoint(announced):
@@ -420,7 +430,7 @@ class Custodian:
                 self._recorder.mark(at)
             case op.Drop(first, duration_us, pictures, cause):
                 self._recorder.drop(first, duration_us, pictures, cause)
-            case op.MuteAt(at, muted):
+            case op.MuteAt(at, muted, cause):
                 self._recorder.mute(at, muted)
 
     def _end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
@@ -470,11 +480,15 @@ class Custodian:
         self._unreceipted = {one for one in closed if one not in self._evidence.warrants}
         self._report(SpoolChecked(len(self._unreceipted)))
 
-    def _release(self, recording: str, at: Timestamp) -> None:
-        opened = self._evidence
+    def _release(self, asked: op.Release) -> None:
+        opened, recording, at = self._evidence, asked.recording, asked.at
         warrant = opened.warrants.get(recording)
         if warrant is None:
             opened.ledger.append([Draft("fault", at, {"port": "storage", "reason": f"release of {recording} without receipt refused"})])
+            return
+        self._critical = opened.ledger.critical() if self._critical is None else self._critical
+        if recording in self._critical and not asked.if_critical:
+            self._report(Kept(recording))
             return
         opened.vault.release(warrant)
         opened.ledger.append([Draft("release", at, {"recording": recording})])

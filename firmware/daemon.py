@@ -21,6 +21,7 @@ from firmware.custodian import (
     CheckpointPublished,
     Custodian,
     DeviceTrouble,
+    Kept,
     Lost,
     ReceiptAccepted,
     RecordingClosed,
@@ -29,7 +30,6 @@ from firmware.custodian import (
     StorageTrouble,
     StorageWorks,
 )
-from firmware.custody.clock_steps import grace_left_ns
 from firmware.devices import Devices, Look, Tick, TimerFired
 from firmware.docktime import DockClock, DockTime, Published, StoreTime
 from firmware.evidence.manifest import Video
@@ -45,6 +45,7 @@ from firmware.metrics import Metrics
 from firmware.policy.model import Policy
 from firmware.recorder import BeginOrder, Promise
 from firmware.recovery import Previous
+from firmware.releasing import Releases
 from firmware.shellclock import stamp
 from firmware.storage.vault import recording_id
 from firmware.storage.watched import WatchedVolume
@@ -120,8 +121,7 @@ class Daemon:
         self._recording = ""
         self._awaiting_receipts = False
         self._closed_recordings: list[str] = []
-        self._due_ns: dict[str, int] = {}
-        self._to_release: list[str] = []
+        self._releases = Releases(policy.retention)
 
     @property
     def state(self) -> State:
@@ -273,8 +273,10 @@ class Daemon:
             case Published() | DockTime() | StoreTime() | OffsetRecorded():
                 self._time.take(item, now, self._idle_in_dock)
             case ReceiptAccepted(recording, at):
-                self._due_ns[recording] = now.boottime_ns + grace_left_ns(at, now, self._policy.retention.grace_days)
+                self._releases.receipted(recording, at, now)
                 self._feed(ev.ReceiptVerified(now, recording))
+            case Kept(recording):
+                self._releases.kept(recording)
             case Released(recording):
                 log.info("recording %s released", recording)
                 self._watch_room(now)
@@ -440,7 +442,7 @@ class Daemon:
                 self._custodian.submit_checkpoint()
                 self._custodian.kick()
             case fx.Release(recording, at):
-                self._to_release.append(recording)
+                self._releases.wanted(recording)
                 self._release_due(at)
             case fx.Halt():
                 self._hal.watchdog.stopping()
@@ -485,15 +487,13 @@ class Daemon:
     def _mute(self, at: Timestamp, muted: bool, cause: str = "button") -> None:
         self._devices.muted = muted
         self._devices.microphone_wanted(bool(self._recording))
+        self._capture.mute(at, muted)
         self._custodian.submit_mute(at, muted, cause)
         self._custodian.kick()
 
     def _release_due(self, now: Timestamp) -> None:
-        """Release what is receipted, once the policy's grace period has passed since the receipt (BWC-POL-43)."""
-        for recording in list(self._to_release):
-            if now.boottime_ns >= self._due_ns.get(recording, 0):
-                self._to_release.remove(recording)
-                self._custodian.submit_release(recording, now)
+        for recording, if_critical in self._releases.due(now):
+            self._custodian.submit_release(recording, now, if_critical)
         self._custodian.kick()
 
     def _post(self, item: object) -> None:

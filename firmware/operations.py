@@ -70,6 +70,8 @@ class Annotate:
 class Release:
     recording: str
     at: Timestamp
+    if_critical: bool
+    """Also when a leaf flags it as critical."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import getpass
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ from firmware.custody.clock_bounds import Bounds
 from firmware.custody.exports import MAX_WORDS, ExportEntry
 from firmware.errors import FormatError, IntegrityError, OathcamError, UnavailableError, UsageError, escaped
 from firmware.evidence import pki
-from firmware.evidence.findings import Severity
+from firmware.evidence.findings import RecordingReport, Severity
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify import OpeningKey, verify_device
@@ -61,8 +61,10 @@ def export(source: DirectorySource, recording: str, target: Path, terms: Terms) 
     """One recording into the directory ``target``. Raises what keeps it from leaving; then no file is left."""
     manifest = read_manifest(source, recording, None)  # the verifier says who signed it
     offset: Bounds | None = None
+    said: tuple[str, ...] = ()
     try:
-        offset = _refuse_unless_authentic(source, manifest, recording, terms)
+        checked = _refuse_unless_authentic(source, manifest, recording, terms)
+        offset, said = checked.offset, tuple(one.text for one in checked.findings if one.code in ("annotation", "critical"))
         unverified = False
     except (IntegrityError, UnavailableError) as error:
         if not terms.unverified:
@@ -81,7 +83,8 @@ def export(source: DirectorySource, recording: str, target: Path, terms: Terms) 
         _log(source, manifest, terms, file.name, part.stat().st_size, digest, unverified)
         return digest
 
-    return make_movie(source, manifest, terms.key, file, leave_out=unverified, offset=offset, finish=finish)
+    made = make_movie(source, manifest, terms.key, file, leave_out=unverified, offset=offset, finish=finish)
+    return replace(made, said=said)
 
 
 def target_of(directory: Path, recording: str, unverified: bool) -> Path:
@@ -89,8 +92,8 @@ def target_of(directory: Path, recording: str, unverified: bool) -> Path:
     return directory / (f"{recording}.unverified.mp4" if unverified else f"{recording}.mp4")
 
 
-def _refuse_unless_authentic(source: DirectorySource, manifest: Manifest, recording: str, terms: Terms) -> Bounds | None:
-    """The verifier's first finding against this recording, or against the device, as an error; else how far its clock was off."""
+def _refuse_unless_authentic(source: DirectorySource, manifest: Manifest, recording: str, terms: Terms) -> RecordingReport:
+    """The verifier's first finding against this recording, or against the device, as an error; else what it says of the recording."""
     with progress() as bars:
         task = bars.add_task("verifying", total=None, note="")
 
@@ -107,7 +110,7 @@ def _refuse_unless_authentic(source: DirectorySource, manifest: Manifest, record
             raise _refusal(severity, f"{recording} is not opened: {found[0].sentence()}{more}")
     if report.recordings[0].facts != manifest.as_dict():
         raise _refusal(Severity.BAD, f"{recording} is not opened: its manifest changed while it was read")
-    return report.recordings[0].offset
+    return report.recordings[0]
 
 
 def _refusal(severity: Severity, text: str) -> OathcamError:
@@ -211,5 +214,7 @@ def _say(opened: Opened) -> None:
     pictures = sum(one.pictures for one in opened.movie.fragments)
     size = opened.file.stat().st_size
     output.print(f"{opened.file}: {seconds:.1f} s, {pictures} pictures, {size} bytes, SHA-256 {opened.sha256}", soft_wrap=True)
+    for words in opened.said:
+        output.print(f"  {words}", soft_wrap=True, highlight=False, markup=False)
     for seq, why in opened.movie.left_out:
         errors.print(f"  fragment {seq} left out: {why}", soft_wrap=True, highlight=False, markup=False)

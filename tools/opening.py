@@ -33,12 +33,14 @@ class UnwritableError(OathcamError):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One file that was made: where, its SHA-256 in hex, and what stands in it."""
+    """One file that was made: where, its SHA-256 in hex, and what stands in it. ``said``: what the wearer answered about the recording,
+    as the verifier tells it; nothing of a recording that did not verify."""
 
     file: Path
     sha256: str
     manifest: Manifest
     movie: Movie
+    said: tuple[str, ...] = ()
 
 
 Finish = Callable[[Path, Movie, str], str]

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware.custody.flags import critical_recordings
 from firmware.custody.merkle import consistency_proof, leaf_hash, root_of
 from firmware.dock.fields import LOG_BATCH_BYTES, MANIFEST, MANIFEST_SIGNATURE, fragment_number, is_recording_id, is_vault_name
 from firmware.dock.protocol import FileOffer, LedgerExtension, LedgerMark, RecordingOffer, SignedReceipt
@@ -25,24 +26,22 @@ _CHECKPOINT = b"= "
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One recording on the card, as it will be offered; ``order`` sorts the oldest first."""
+    """One recording on the card, as it will be offered; ``order`` sorts the critical ones before the others, the oldest first."""
 
     offer: RecordingOffer
     directory: Path
-    order: tuple[int, int, str]
+    order: tuple[int, int, int, str]
 
     def path(self, name: str) -> Path:
         return self.directory / name
 
 
 def read_holdings(state_dir: Path) -> tuple[Holding, ...]:
-    """Closed recordings that have no receipt yet, oldest first (BWC-POL-41).
-
-    Nothing is marked critical yet (BWC-POL-21); when it is, it goes in front of ``order``.
-    """
-    vault = state_dir / "vault"
+    """Closed recordings that have no receipt yet: critical ones first (BWC-POL-21), then the oldest (BWC-POL-41)."""
+    vault, log = state_dir / "vault", state_dir / "ledger" / "log"
+    critical = critical_recordings(log.read_bytes()) if log.is_file() else frozenset()
     names = sorted(entry.name for entry in vault.iterdir() if entry.is_dir()) if vault.is_dir() else []
-    found = [_read_holding(vault / name) for name in names if _is_open_matter(state_dir, name)]
+    found = [_read_holding(vault / name, name in critical) for name in names if _is_open_matter(state_dir, name)]
     return tuple(sorted(found, key=lambda holding: holding.order))
 
 
@@ -53,14 +52,14 @@ def _is_open_matter(state_dir: Path, name: str) -> bool:
     return not any((directory / f"{name}.json").is_file() for directory in receipts)
 
 
-def _read_holding(directory: Path) -> Holding:
+def _read_holding(directory: Path, critical: bool) -> Holding:
     data = (directory / MANIFEST).read_bytes()
     try:
         manifest = Manifest.from_bytes(data)
-        order = (manifest.begin.boot, manifest.begin.boottime_us, directory.name)
+        order = (0 if critical else 1, manifest.begin.boot, manifest.begin.boottime_us, directory.name)
         known = {one.seq: (one.sealed_sha256, one.sealed_bytes) for one in manifest.fragments}
     except FormatError:
-        order, known = (0, 0, directory.name), {}
+        order, known = (0 if critical else 1, 0, 0, directory.name), {}
     entries = sorted((entry for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False)), key=lambda entry: entry.name)
     files = tuple(_file_offer(Path(entry.path), known) for entry in entries if is_vault_name(entry.name))
     return Holding(RecordingOffer(directory.name, hashlib.sha256(data).hexdigest(), files), directory, order)

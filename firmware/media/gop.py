@@ -146,9 +146,9 @@ class GopAssembler:
         """What is open, as a GOP that ends here; it stays open (a recording stops, the camera goes on)."""
         return self._cut(None, partial=False) if self._units else None
 
-    def discard_audio(self) -> None:
-        """Forget the audio of the open GOP (mute, BWC-POL-17; start of a recording, BWC-POL-10)."""
-        self._audio.clear()
+    def discard_audio(self, since_ns: int = -1) -> None:
+        """Forget the audio of the open GOP (start of a recording, BWC-POL-10), or that from ``since_ns`` on (mute, BWC-POL-17)."""
+        self._audio = [sound for sound in self._audio if sound.time.boottime_ns < since_ns]
 
     def _is_full(self, now_ns: int, size_bytes: int) -> bool:
         return (

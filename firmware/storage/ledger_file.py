@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from firmware.custody.checkpoint import Checkpoint, LogState, checkpoint_line, digest_to_sign, is_signed, read_log, signed_note, split_log
 from firmware.custody.entries import Entry
+from firmware.custody.flags import critical_recordings
 from firmware.custody.merkle import CompactTree, leaf_hash
 from firmware.custody.snapshot import Receipted, Snapshot, read_snapshot, write_snapshot
 from firmware.errors import FormatError, IntegrityError
@@ -173,6 +174,10 @@ class Ledger:
     def keep_receipt(self, recording: str, receipt: bytes, signature: bytes) -> None:
         """Make a verified receipt durable, before its leaf (W1)."""
         durable.replace_group(self._volume, RECEIPTS, [(f"{recording}.json.p7s", signature), (f"{recording}.json", receipt)])
+
+    def critical(self) -> frozenset[str]:
+        """Recordings that a leaf flags as critical (BWC-POL-21); reads the whole log."""
+        return critical_recordings(self._volume.read(LOG))
 
     def close(self) -> None:
         self._log.close()

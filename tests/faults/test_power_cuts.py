@@ -268,7 +268,7 @@ def test_a_mute_is_told_by_the_boot_that_closes_the_recording(make_bench: Callab
     bench = make_bench(pre_event=1, changes={'mode = "off"': 'mode = "toggle"'})
     bench.world.double_press(bench.at(3))
     for second in (5, 7, 9):
-        bench.world.press(ButtonName.FUNCTION, bench.at(second))
+        bench.world.press(ButtonName.FUNCTION, bench.at(second), hold_ms=1000)
     bench.world.cut_power(bench.at(12.5))
     bench.run_into_cut()
     bench.run(20)

@@ -57,6 +57,17 @@ def test_a_shift_is_handed_over_and_receipted(tmp_path, agency, station, camera)
     assert not list((camera.state / "sync").rglob("*.tmp"))
 
 
+def test_critical_recordings_go_first(tmp_path, agency, station, camera):
+    """BWC-POL-21, BWC-POL-41: flagged in the ledger, before all that is older; the others oldest first."""
+    for name in ("A-1", "B-2", "C-3", "D-4"):
+        camera.record(name)
+    for name in ("D-4", "C-3"):
+        camera.append(("critical", {"recording": name}))
+    report = camera.sync(station.address)
+    assert report.complete
+    assert [one.recording for one in report.recordings] == ["C-3", "D-4", "A-1", "B-2"]
+
+
 def test_what_the_dock_cosigned_is_the_cameras_own_checkpoint(tmp_path, agency, station, camera):
     """BWC-POL-29: the dock is a witness (C2SP tlog-cosignature)."""
     camera.record("A-1")

@@ -27,7 +27,7 @@ from firmware.custody.merkle import consistency_proof, inclusion_proof, leaf_has
 from firmware.custody.receipt import LedgerPoint, Receipt, ReceiptFile
 from firmware.dock.protocol import DeviceReport, FileOffer, RecordingOffer
 from firmware.dock.upload import Append, append_fields
-from firmware.evidence import cms, cms_asn1, jcs, manifest, pki, primitives
+from firmware.evidence import annotation, cms, cms_asn1, jcs, manifest, pki, primitives
 from firmware.evidence import fields as f
 from firmware.media.access_unit import parse_access_unit
 from firmware.media.fmp4 import AudioTrack, Fragmenter, VideoTrack, init_segment
@@ -35,6 +35,7 @@ from firmware.media.gop import AudioUnit, Gop
 from firmware.media.onvif_sei import Vendor
 from firmware.media.signer import StreamSigner
 from firmware.media.time_sei import build_time_sei, insert_time
+from firmware.policy.lists import Choices
 from firmware.policy.load import TEXT_CHARACTERS
 from firmware.policy.minisign import public_key_text, sign_minisign
 from firmware.policy.model import Policy
@@ -217,6 +218,7 @@ def examples() -> dict[str, str]:
     return {
         "canonical-json": canonical(),
         "begin": begin_document(),
+        "annotation": annotation.Annotation(RECORDING, "category", "FA_INCIDENTAL", 65_000_000).to_bytes().decode(),
         "leaves": "\n".join(one.decode() for one in leaves()),
         "tree": tree_lines(),
         "key": keys(),
@@ -242,7 +244,7 @@ def examples() -> dict[str, str]:
 
 # What the code checks, in the document's words.
 
-_PATTERNS = {f._NAME: "name", f._FILE: "file name", f._TOKEN: "token", f._HEX32: "digest"}
+_PATTERNS = {annotation.CODE: "code", f._NAME: "name", f._FILE: "file name", f._TOKEN: "token", f._HEX32: "digest"}
 
 
 def number(value: int) -> str:
@@ -262,6 +264,8 @@ def type_of(check: f.Check) -> str:
             return _PATTERNS[cells["pattern"]]
         case "one_of":
             return "one of " + ", ".join(f"`{one}`" for one in cells["allowed"])
+        case "base64_of":
+            return f"base64 of 1 to {cells['max_bytes']} bytes"
         case "nullable":
             return f"{type_of(cells['inner'])} or null"
         case "nested":
@@ -274,12 +278,12 @@ def type_of(check: f.Check) -> str:
 def document(name: str) -> type[Any]:
     """``manifest.Begin`` → the dataclass."""
     module, _, kind = name.partition(".")
-    return getattr({"manifest": manifest, "receipt": receipt, "snapshot": snapshot}[module], kind)
+    return getattr({"manifest": manifest, "receipt": receipt, "snapshot": snapshot, "annotation": annotation}[module], kind)
 
 
 def documents() -> set[str]:
     """Every dataclass that is written as JSON with checked fields."""
-    modules = {"manifest": manifest, "receipt": receipt, "snapshot": snapshot}
+    modules = {"manifest": manifest, "receipt": receipt, "snapshot": snapshot, "annotation": annotation}
     return {
         f"{name}.{kind.__name__}"
         for name, module in modules.items()
@@ -305,6 +309,10 @@ def policy_rules(kind: type[Any] = Policy, path: str = "") -> list[tuple[str, st
         hint, rule = hints[one.name], one.metadata
         if is_dataclass(hint):
             found += policy_rules(hint, f"{path}{one.name}.")
+            continue
+        if hint == Choices:
+            codes = ", ".join(f"`{choice.code}`" for choice in one.default)
+            found.append((path + one.name, "list", codes, rule["requirement"], rule["text"]))
             continue
         shown = one.default.value if isinstance(one.default, Enum) else str(one.default).lower() if hint is bool else one.default
         found.append((path + one.name, _rule_type(hint, rule), f"`{shown}`", rule["requirement"], rule["text"]))

@@ -216,8 +216,8 @@ def test_a_mute_goes_on_through_a_split(make_bench: Callable) -> None:
     changes = {"max_seconds = 14400": "max_seconds = 60", 'mode = "off"': 'mode = "toggle"'}
     bench = make_bench(pre_event=1, changes=changes)
     bench.world.double_press(bench.at(3))
-    bench.world.press(ButtonName.FUNCTION, bench.at(50))
-    bench.world.press(ButtonName.FUNCTION, bench.at(67))
+    bench.world.press(ButtonName.FUNCTION, bench.at(50), hold_ms=1000)
+    bench.world.press(ButtonName.FUNCTION, bench.at(66), hold_ms=1000)
     hold(bench, 70)
     bench.run(76)
     first, second = (bench.manifest(one) for one in bench.recordings())

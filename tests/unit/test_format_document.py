@@ -35,7 +35,7 @@ from firmware.custody.note import parse_note
 from firmware.dock import fields as dock_fields
 from firmware.dock import protocol, wire
 from firmware.errors import FormatError
-from firmware.evidence import cms, cms_asn1, jcs, manifest, pki
+from firmware.evidence import annotation, cms, cms_asn1, jcs, manifest, pki
 from firmware.evidence import fields as f
 from firmware.media.boxes import NON_SYNC_SAMPLE, SYNC_SAMPLE
 from firmware.media.fmp4_read import parse_fragment, parse_init
@@ -48,12 +48,12 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 PROSE = " ".join(TEXT.split())
 LIMITED = [
-    *(f"firmware.evidence.{name}" for name in ("cms", "fields", "jcs", "manifest", "pki", "primitives")),
+    *(f"firmware.evidence.{name}" for name in ("annotation", "cms", "fields", "jcs", "manifest", "pki", "primitives")),
     *(f"firmware.custody.{name}" for name in ("checkpoint", "entries", "merkle", "note", "receipt", "snapshot")),
     *(f"firmware.media.{name}" for name in ("access_unit", "boxes", "chain", "fmp4", "fmp4_read", "gop", "onvif_sei", "received_gop")),
     *(f"firmware.media.{name}" for name in ("onvif_records", "signer", "sps", "stream_signers", "time_sei", "validator")),
     *(f"firmware.dock.{name}" for name in ("fields", "wire", "upload", "client")),
-    *("firmware.policy.minisign", "firmware.policy.load", "tools.dock.uploads"),
+    *("firmware.policy.minisign", "firmware.policy.lists", "firmware.policy.load", "tools.dock.uploads"),
 ]
 """Modules whose public numbers are limits of the format: each of them stands in the document."""
 
@@ -144,7 +144,7 @@ def test_the_policy_is_the_one_that_the_code_reads() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "name"),
-    [(f._NAME, "name"), (f._FILE, "file name"), (f._TOKEN, "token"), (f._UTC, "time"), (f._HEX32, "digest")],
+    [(f._NAME, "name"), (f._FILE, "file name"), (f._TOKEN, "token"), (f._UTC, "time"), (f._HEX32, "digest"), (annotation.CODE, "code")],
 )
 def test_a_pattern_is_printed_as_it_is(pattern: re.Pattern[str], name: str) -> None:
     """The letter for 64 hex digits stands in brackets in both."""

@@ -51,6 +51,25 @@ def test_a_grace_period_keeps_a_receipted_recording(make_bench: Callable) -> Non
     assert bench.kinds().count("receipt") == 1
 
 
+def test_a_critical_recording_is_the_last_to_leave(make_bench: Callable) -> None:
+    """BWC-POL-21: it stays for days of its own after its receipt, known by its flag, through reboots; then it leaves like any other."""
+    bench = make_bench(pre_event=1, changes={"critical_days = 14": "critical_days = 3"})
+    bench.world.double_press(bench.at(2))
+    for tap in range(8):
+        bench.world.press(ButtonName.FUNCTION, bench.at(3 + tap))
+    bench.world.press(ButtonName.RECORD, bench.at(15), hold_ms=3300)
+    bench.run(20)
+    assert "critical" in bench.kinds()
+    leave(bench, receipt_for(bench), bench.agency.directory / "dock")
+    dock(bench)
+    assert (bench.recordings(), bench.kinds().count("receipt")) == ([RECORDING], 1)
+    for day, there in ((2, [RECORDING]), (3, [])):
+        bench.world.run_until(bench.at(day * 86_400 + 60))
+        bench.run(day * 86_400 + 90)
+        assert bench.recordings() == there
+    assert bench.kinds().count("release") == 1
+
+
 @pytest.mark.parametrize(
     "changes",
     [

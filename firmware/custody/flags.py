@@ -1,0 +1,29 @@
+"""What the ledger says in plain of a recording as a whole: that it is critical (BWC-POL-21).
+
+Responsible for finding those leaves among all others, without parsing the others. Refuses to judge signatures: whoever asks (the order of
+an upload, how long a recording stays) loses nothing by an unsigned tail.
+"""
+
+from __future__ import annotations
+
+from firmware.custody.entries import Entry
+from firmware.errors import FormatError
+
+_MARK = b'"type":"critical"'
+
+
+def critical_recordings(log: bytes) -> frozenset[str]:
+    """Recordings that a leaf of ``ledger/log`` flags as critical."""
+    found = set()
+    place = log.find(_MARK)
+    while place >= 0:
+        end = log.find(b"\n", place)
+        line = log[log.rfind(b"\n", 0, place) + 1 : end if end >= 0 else len(log)]
+        try:
+            entry = Entry.from_bytes(line)
+        except FormatError:
+            entry = None  # words in another leaf's text, or a torn line
+        if entry is not None and entry.kind == "critical":
+            found.add(str(entry.fields["recording"]))
+        place = log.find(_MARK, place + len(_MARK))
+    return frozenset(found)
