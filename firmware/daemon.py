@@ -121,7 +121,7 @@ class Daemon:
         self._recording = ""
         self._awaiting_receipts = False
         self._closed_recordings: list[str] = []
-        self._releases = Releases(policy.retention)
+        self._releases = Releases(policy.retention, custodian.submit_release)
 
     @property
     def state(self) -> State:
@@ -343,7 +343,7 @@ class Daemon:
         self._devices.retry_microphone(now)
         self._time.tick(now, self._idle_in_dock)
         self._watch_room(now)
-        self._release_due(now)
+        self._releases.submit_due(now)
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()
         if self._model.state in (State.READY, State.DOCKED) and not self._custodian.is_busy:
@@ -442,8 +442,8 @@ class Daemon:
                 self._custodian.submit_checkpoint()
                 self._custodian.kick()
             case fx.Release(recording, at):
-                self._releases.wanted(recording)
-                self._release_due(at)
+                self._releases.wanted(recording, at)
+                self._custodian.kick()
             case fx.Halt():
                 self._hal.watchdog.stopping()
                 self._hal.inbox.close()
@@ -489,11 +489,6 @@ class Daemon:
         self._devices.microphone_wanted(bool(self._recording))
         self._capture.mute(at, muted)
         self._custodian.submit_mute(at, muted, cause)
-        self._custodian.kick()
-
-    def _release_due(self, now: Timestamp) -> None:
-        for recording, if_critical in self._releases.due(now):
-            self._custodian.submit_release(recording, now, if_critical)
         self._custodian.kick()
 
     def _post(self, item: object) -> None:

@@ -6,16 +6,22 @@ critical. Called from the loop only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from firmware.custody.clock_steps import grace_left_ns
 from firmware.policy.model import Retention
 from firmware.timebase import Timestamp
 
 
 class Releases:
-    """Recordings with a receipt that are still on the card, and when they may leave it, in boot time, which nobody steps."""
+    """Recordings with a receipt that are still on the card, and when they may leave it, in boot time, which nobody steps.
 
-    def __init__(self, rules: Retention) -> None:
+    ``submit`` (recording, now, whether also a critical one may leave) asks the custodian.
+    """
+
+    def __init__(self, rules: Retention, submit: Callable[[str, Timestamp, bool], object]) -> None:
         self._rules = rules
+        self._submit = submit
         self._due_ns: dict[str, tuple[int, int]] = {}
         """As others, and as critical ones."""
         self._waiting: list[str] = []
@@ -27,20 +33,22 @@ class Releases:
         other, critical = (now.boottime_ns + grace_left_ns(at, now, one) for one in days)
         self._due_ns[recording] = (other, critical)
 
-    def wanted(self, recording: str) -> None:
-        """It is to be released when its time has come."""
+    def wanted(self, recording: str, now: Timestamp) -> None:
+        """It is to be released when its time has come, which may be now."""
         self._waiting.append(recording)
+        self.submit_due(now)
 
     def kept(self, recording: str) -> None:
         """The custodian knows it for critical: it stays as long as the policy says of those."""
         self._critical.add(recording)
         self._waiting.append(recording)
 
-    def due(self, now: Timestamp) -> tuple[tuple[str, bool], ...]:
-        """(recording, whether also a critical one may leave now) of those whose time has come; each is given once."""
-        found = tuple((one, one in self._critical) for one in self._waiting if now.boottime_ns >= self._due(one))
-        self._waiting = [one for one in self._waiting if one not in dict(found)]
-        return found
+    def submit_due(self, now: Timestamp) -> None:
+        """Ask for the release of those whose time has come; once for each."""
+        found = [one for one in self._waiting if now.boottime_ns >= self._due(one)]
+        self._waiting = [one for one in self._waiting if one not in found]
+        for one in found:
+            self._submit(one, now, one in self._critical)
 
     def _due(self, recording: str) -> int:
         return self._due_ns.get(recording, (0, 0))[recording in self._critical]
