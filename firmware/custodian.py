@@ -431,7 +431,7 @@ class Custodian:
             case op.Drop(first, duration_us, pictures, cause):
                 self._recorder.drop(first, duration_us, pictures, cause)
             case op.MuteAt(at, muted, cause):
-                self._recorder.mute(at, muted)
+                self._recorder.mute(at, muted, cause)
 
     def _end(self, final: Gop | None, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
         if self._recorder is None:

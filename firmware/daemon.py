@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from firmware import last_words, status
 from firmware.callwatch import WatchedKeyStore
@@ -32,7 +31,6 @@ from firmware.custodian import (
 )
 from firmware.devices import Devices, Look, Tick, TimerFired
 from firmware.docktime import DockClock, DockTime, Published, StoreTime
-from firmware.evidence.manifest import Video
 from firmware.identity import RecordingContext
 from firmware.machine import effects as fx
 from firmware.machine import events as ev
@@ -42,12 +40,12 @@ from firmware.machine.states import Button, Cause, Port, State
 from firmware.machine.states import Previous as HowEnded
 from firmware.machine.supervision import Step
 from firmware.metrics import Metrics
+from firmware.orders import Orders
 from firmware.policy.model import Policy
-from firmware.recorder import BeginOrder, Promise
+from firmware.recorder import Promise
 from firmware.recovery import Previous
 from firmware.releasing import Releases
 from firmware.shellclock import stamp
-from firmware.storage.vault import recording_id
 from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
 from firmware.timekeeper import OffsetRecorded, TimeKeeper
@@ -96,11 +94,10 @@ class Daemon:
         dock_clock: DockClock,
     ) -> None:
         self._hal = hal
-        self._context = context
         self._policy = policy
         self._custodian = custodian
-        self._officer = officer
         self._devices = Devices(hal, policy, intake, self._post)
+        self._orders = Orders(context, policy, self._devices, officer)
         frame_ns = 1_000_000_000 // policy.video.fps
         limit_bytes = min(policy.pre_event.max_bytes, hal.pre_event_limit_bytes or policy.pre_event.max_bytes)
         self._metrics = Metrics()
@@ -113,12 +110,10 @@ class Daemon:
         self.status = status.Status(run_directory / status.FILE, context, flow, self._began)
         self._previous: Previous | None = None
         self._time = TimeKeeper(hal.clock, custodian, dock_clock, booted, lambda now: self._feed(ev.ClockSet(now)))
-        self._ordinal = 0
         self._progress = False
         self._minutes_left = -1
         self._trouble_since: Timestamp | None = None
         self._room_unknown = False
-        self._recording = ""
         self._awaiting_receipts = False
         self._closed_recordings: list[str] = []
         self._releases = Releases(policy.retention, custodian.submit_release)
@@ -401,10 +396,10 @@ class Daemon:
         match effect:
             case fx.StartCamera():
                 self._devices.start_camera(self._model.has_fault(Port.CAMERA))
-                self._devices.microphone_wanted(bool(self._recording))
+                self._devices.microphone_wanted(bool(self._orders.recording))
             case fx.StopCamera():
                 self._devices.stop_camera()
-                self._devices.microphone_wanted(bool(self._recording))
+                self._devices.microphone_wanted(bool(self._orders.recording))
             case fx.SetBitrate(bitrate_bps):
                 self._devices.set_bitrate(bitrate_bps)
             case fx.ClearPreEvent():
@@ -449,44 +444,30 @@ class Daemon:
                 self._hal.inbox.close()
 
     def _start_recording(self, cause: Cause, at: Timestamp) -> None:
-        self._ordinal += 1
-        self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
-        order = self._order(cause.value, at, self._capture.shortfall(at))
+        order = self._orders.begin(cause.value, at, self._capture.shortfall(at))
         self._capture.start(order, keep_audio=self._policy.pre_event.audio)
-        self.status.recording = (self._recording, at)
+        self.status.recording = (order.recording, at)
         self._devices.muted = False
         self._devices.microphone_wanted(recording=True)
-        log.info("recording %s started", self._recording)
-
-    def _order(self, cause: str, at: Timestamp, shortfall: str) -> BeginOrder:
-        video = self._policy.video
-        audio = self._devices.audio_track()
-        shape = Video(video.width, video.height, video.fps, "h264")
-        return BeginOrder(self._recording, at, cause, shape, audio, shortfall, self._personal("oathcam-assignment/1"))
+        log.info("recording %s started", order.recording)
 
     def _split_recording(self, at: Timestamp) -> None:
-        notes = self._personal("oathcam-notes/1")
-        self._ordinal += 1
-        self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
-        self.status.recording = (self._recording, at)
-        self._capture.split(self._order("max-length", at, "follows-recording"), at, notes)
+        notes = self._orders.notes()
+        order = self._orders.begin("max-length", at, "follows-recording")
+        self.status.recording = (order.recording, at)
+        self._capture.split(order, at, notes)
 
     def _stop_recording(self, cause: Cause, at: Timestamp) -> None:
         self._devices.muted = False
         self._devices.microphone_wanted(recording=False)
         final = self._capture.stop(at)
-        self._custodian.submit_end(final, at, cause.value, self._personal("oathcam-notes/1"))
-        self._recording, self.status.recording = "", None
+        self._custodian.submit_end(final, at, cause.value, self._orders.notes())
+        self._orders.recording, self.status.recording = "", None
         self._custodian.kick()
-
-    def _personal(self, form: str) -> dict[str, Any]:
-        """What a stolen card must not tell: it is sealed before it is written (BWC-POL-30)."""
-        officer = self._officer or "UNASSIGNED"
-        return {"format": form, "recording": self._recording, "officer": officer, "place": self._devices.place()}
 
     def _mute(self, at: Timestamp, muted: bool, cause: str = "button") -> None:
         self._devices.muted = muted
-        self._devices.microphone_wanted(bool(self._recording))
+        self._devices.microphone_wanted(bool(self._orders.recording))
         self._capture.mute(at, muted)
         self._custodian.submit_mute(at, muted, cause)
         self._custodian.kick()
