@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from firmware import operations as op
-from firmware.custody.receipt import Receipt
+from firmware.custody.receipt import LedgerPoint, Receipt
 from firmware.custody.snapshot import Receipted
+from firmware.deliveries import Deliveries
 from firmware.docktime import Published, StoreTime
 from firmware.errors import FormatError, OathcamError
 from firmware.evidence.primitives import sha256
@@ -111,6 +112,7 @@ class Evidence:
     receipted: dict[str, Timestamp]
     may_snapshot: bool
     """Nothing that a boot must look at again lies before the next recording."""
+    deliveries: Deliveries
 
 
 class Custodian:
@@ -151,6 +153,7 @@ class Custodian:
         self._opened: Evidence | None = None
         self._unreceipted: set[str] = set()
         self._before_recording: tuple[Place, str, tuple[Receipted, ...]] | None = None
+        self._accepted: LedgerPoint | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -230,6 +233,10 @@ class Custodian:
     def submit_receipts(self) -> None:
         """Look into the spool for receipts that the dock-sync process left."""
         self._submit(op.TakeReceipts())
+
+    def submit_deliveries(self, returned: bool = False) -> None:
+        """Look into the spool for a policy and an order; ``returned``: the order in force is over (``deliveries.py``)."""
+        self._submit(op.TakeDeliveries(returned))
 
     def submit_reread(self) -> None:
         """Read one more file of the vault again, to see whether it is still what was written."""
@@ -346,6 +353,9 @@ class Custodian:
                 self._release(recording, at)
             case op.TakeReceipts():
                 self._take_receipts()
+            case op.TakeDeliveries(returned):
+                act = self._evidence.deliveries.camera_returned if returned else self._evidence.deliveries.take
+                act(self._evidence.ledger, read_clock(self._clock), self._report)
             case op.Checkpoint(announced):
                 self._evidence.ledger.publish_checkpoint(self._context.public_key)
                 if announced:
@@ -453,10 +463,14 @@ class Custodian:
             self._unreceipted.discard(recording)
             self._report(ReceiptAccepted(recording, now))
             signed = Receipt.from_bytes(receipt)
+            self._accepted = max(self._accepted or signed.ledger, signed.ledger, key=lambda one: one.size)
             self._report(StoreTime(signed.ledger.size, parse_utc(signed.received_utc) // 1000, store, now))
             receipts.done(recording)
         closed = [one for one in vault.recordings() if MANIFEST_SIGNATURE in vault.files(one)]
         self._unreceipted = {one for one in closed if one not in self._evidence.warrants}
+        if self._accepted is not None and not self._unreceipted:
+            ledger.append([Draft("offload", read_clock(self._clock), {"size": self._accepted.size, "root": self._accepted.root})])
+            self._accepted = None
         self._report(SpoolChecked(len(self._unreceipted)))
 
     def _release(self, recording: str, at: Timestamp) -> None:

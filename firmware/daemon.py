@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from firmware import last_words, status
 from firmware.callwatch import WatchedKeyStore
@@ -30,8 +29,10 @@ from firmware.custodian import (
     StorageWorks,
 )
 from firmware.custody.clock_steps import grace_left_ns
+from firmware.deliveries import Assigned, AssignmentChanged, PolicyTaken
 from firmware.devices import Devices, Look, Tick, TimerFired
 from firmware.docktime import DockClock, DockTime, Published, StoreTime
+from firmware.errands import Errands
 from firmware.evidence.manifest import Video
 from firmware.identity import RecordingContext
 from firmware.machine import effects as fx
@@ -89,7 +90,7 @@ class Daemon:
         intake: Intake,
         card: WatchedVolume,
         keys: WatchedKeyStore,
-        officer: str,
+        assigned: Assigned | None,
         run_directory: Path,
         booted: Timestamp,
         dock_clock: DockClock,
@@ -98,8 +99,8 @@ class Daemon:
         self._context = context
         self._policy = policy
         self._custodian = custodian
-        self._officer = officer
         self._devices = Devices(hal, policy, intake, self._post)
+        self._errands = Errands(custodian, policy, assigned, self._devices.place, self.ask_shutdown)
         frame_ns = 1_000_000_000 // policy.video.fps
         limit_bytes = min(policy.pre_event.max_bytes, hal.pre_event_limit_bytes or policy.pre_event.max_bytes)
         self._metrics = Metrics()
@@ -238,6 +239,7 @@ class Daemon:
                     self._act_on(found, now)
                 self.status.look(now)
             case DockSense(docked, at):
+                self._errands.sensed(docked, self._model.docked)
                 self._feed(ev.Docked(stamp(at)) if docked else ev.Undocked(stamp(at)))
             case PowerState():
                 self._power(item, now)
@@ -272,6 +274,8 @@ class Daemon:
                 self._request_sync(now)
             case Published() | DockTime() | StoreTime() | OffsetRecorded():
                 self._time.take(item, now, self._idle_in_dock)
+            case AssignmentChanged() | PolicyTaken():
+                self._errands.hear(item, now)
             case ReceiptAccepted(recording, at):
                 self._due_ns[recording] = now.boottime_ns + grace_left_ns(at, now, self._policy.retention.grace_days)
                 self._feed(ev.ReceiptVerified(now, recording))
@@ -346,6 +350,7 @@ class Daemon:
             self._custodian.submit_receipts()
         if self._model.state in (State.READY, State.DOCKED) and not self._custodian.is_busy:
             self._custodian.submit_reread()
+        self._errands.tick(self._model, self._awaiting_receipts, now)
         self._custodian.kick()
         # Docked or asleep no pictures are due. Of a camera that is known to be at fault none are expected: what is to be tried, another
         # process and another boot included, is the supervisor's ladder, and a watchdog that bit as well would only begin it anew.
@@ -431,11 +436,10 @@ class Daemon:
                 self._devices.set_timer(timer, boottime_ns)
             case fx.CancelTimer(timer):
                 self._devices.cancel_timer(timer)
-            case fx.RequestSync():
+            case fx.RequestSync(at):
                 self._awaiting_receipts = True
                 self._time.request()
-                self._custodian.submit_checkpoint()
-                self._custodian.kick()
+                self._errands.came_to_rest(at)
             case fx.Release(recording, at):
                 self._to_release.append(recording)
                 self._release_due(at)
@@ -457,10 +461,11 @@ class Daemon:
         video = self._policy.video
         audio = self._devices.audio_track()
         shape = Video(video.width, video.height, video.fps, "h264")
-        return BeginOrder(self._recording, at, cause, shape, audio, shortfall, self._personal("oathcam-assignment/1"))
+        personal = self._errands.assignment(self._recording)
+        return BeginOrder(self._recording, at, cause, shape, audio, shortfall, personal, self._errands.order_sha256)
 
     def _split_recording(self, at: Timestamp) -> None:
-        notes = self._personal("oathcam-notes/1")
+        notes = self._errands.notes(self._recording)
         self._ordinal += 1
         self._recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
         self.status.recording = (self._recording, at)
@@ -470,14 +475,9 @@ class Daemon:
         self._devices.muted = False
         self._devices.microphone_wanted(recording=False)
         final = self._capture.stop(at)
-        self._custodian.submit_end(final, at, cause.value, self._personal("oathcam-notes/1"))
+        self._custodian.submit_end(final, at, cause.value, self._errands.notes(self._recording))
         self._recording, self.status.recording = "", None
         self._custodian.kick()
-
-    def _personal(self, form: str) -> dict[str, Any]:
-        """What a stolen card must not tell: it is sealed before it is written (BWC-POL-30)."""
-        officer = self._officer or "UNASSIGNED"
-        return {"format": form, "recording": self._recording, "officer": officer, "place": self._devices.place()}
 
     def _mute(self, at: Timestamp, muted: bool) -> None:
         self._devices.muted = muted
