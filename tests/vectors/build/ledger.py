@@ -24,7 +24,7 @@ _SAMPLES = {
     "plain_bytes": 5, "sealed_bytes": 6, "code": "traffic-stop", "after": -1, "name": "000009.m4s.p7m", "bytes": 7, "unattested_leaves": 1,
     "port": "camera", "reason": "no picture", "step": "reopen", "owed": True, "from_us": 5, "offset_us": -5, "source": "dock",
     "uncertainty_us": 2, "action": "set", "old_trust": "rtc", "new_trust": "synced",
-    "event": "low", "percent": 10, "profile": "dhs", "version": 3, "size": 9, "store": "store-1",
+    "event": "low", "percent": 10, "profile": "dhs", "version": 3, "size": 9, "store": "store-1", "issued_utc": house.UTC,
 }  # fmt: skip
 
 
@@ -45,7 +45,8 @@ def _sample(name: str) -> object:
 
 def leaf_vectors() -> Iterator[Vector]:
     for index, kind in enumerate(KINDS):
-        yield _leaf(kind, f"a leaf of the kind {kind!r}", entry(index, kind).to_bytes())
+        fields = {"cause": "order"} if kind == "unassign" else {}
+        yield _leaf(kind, f"a leaf of the kind {kind!r}", entry(index, kind, **fields).to_bytes())
     whole = entry(3, "begin").to_bytes()
     value = json.loads(whole)
     early = entry(3, "dock").to_bytes().replace(b'"utc":"2026', b'"utc":"0026')
