@@ -86,6 +86,7 @@ CODES: Mapping[str, str] = {
     "fragment-only": "the verdict speaks of the given fragments, not of the recording",
     # what happened
     "ended-early": "the recording was closed by a later boot",
+    "unassigned": "a recording of a camera to which nobody was assigned",
     "pre-event-short": "the part from before the press is shorter than configured",
     "pictures-lost": "pictures that were seen and not kept, with the signed cause",
     "receipt-bad": "a store's receipt does not fit",

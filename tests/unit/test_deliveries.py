@@ -89,6 +89,11 @@ def faults(bench: Bench, port: str) -> list[str]:
     return [one.fields["reason"] for one in bench.entries() if one.kind == "fault" and one.fields["port"] == port]
 
 
+def codes(bench: Bench) -> list[str]:
+    """What a verifier without any key finds in the newest recording."""
+    return [one.code for one in bench.verify(with_key=False).recordings[-1].findings]
+
+
 def begin_of(bench: Bench, recording: str) -> dict[str, Any]:
     return json.loads((bench.card / "vault" / recording / "begin.json").read_bytes())
 
@@ -252,6 +257,7 @@ def test_a_recording_names_its_officer_to_those_who_can_open_it(bench: Bench) ->
     assert begin_of(bench, made)["order"] == leaf.fields["order_sha256"]
     words = read_notes(bench.source(), bench.manifest(made), bench.key())
     assert (words["officer"], words["tag"]) == ("officer Ńiżej", "tag 7")
+    assert "unassigned" not in codes(bench)
     assert bench.verify().verdict is Verdict.AUTHENTIC
 
 
@@ -279,6 +285,7 @@ def test_an_unassigned_camera_records_and_says_so_without_any_key(bench: Bench) 
     made = record(bench)
     assert begin_of(bench, made)["order"] is None
     assert read_notes(bench.source(), bench.manifest(made), bench.key())["officer"] == "UNASSIGNED"
+    assert codes(bench).count("unassigned") == 1
     assert bench.verify().verdict is Verdict.AUTHENTIC
 
 

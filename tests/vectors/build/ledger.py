@@ -31,6 +31,7 @@ _SAMPLES = {
 def entry(n: int, kind: str, **fields: object) -> Entry:
     """A leaf with fields that fit its kind."""
     body = {name: _sample(name) for name in KINDS[kind]}
+    body |= {"cause": "order"} if kind == "unassign" else {}
     return Entry(n, kind, Timestamp((5 + n) * 10**9, NOW_NS + n * 10**9, Trust.RTC), 1, {**body, **fields})
 
 
@@ -45,8 +46,7 @@ def _sample(name: str) -> object:
 
 def leaf_vectors() -> Iterator[Vector]:
     for index, kind in enumerate(KINDS):
-        fields = {"cause": "order"} if kind == "unassign" else {}
-        yield _leaf(kind, f"a leaf of the kind {kind!r}", entry(index, kind, **fields).to_bytes())
+        yield _leaf(kind, f"a leaf of the kind {kind!r}", entry(index, kind).to_bytes())
     whole = entry(3, "begin").to_bytes()
     value = json.loads(whole)
     early = entry(3, "dock").to_bytes().replace(b'"utc":"2026', b'"utc":"0026')
