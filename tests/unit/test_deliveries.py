@@ -20,7 +20,9 @@ from firmware.evidence.findings import Verdict
 from firmware.installed import choose_policy
 from firmware.policy.load import PROFILES
 from firmware.policy.minisign import sign_minisign
+from hal.errors import PowerCut
 from hal.interfaces import ButtonName
+from hal.sim.card import CardFault
 from hal.sim.timeline import SECOND
 from tools.assigning import make_order, recipients_beside
 from tools.opening import read_notes
@@ -242,6 +244,40 @@ def test_of_two_policies_the_higher_version_is_in_force(bench: Bench) -> None:
     bench.config.policy.write_bytes(data)
     bench.config.policy.with_name("policy.toml.minisig").write_bytes(signature)
     assert choose_policy(bench.config)[0].policy.version == 9
+
+
+def waiting(make_bench: Callable[..., Bench], seed: int) -> Bench:
+    """A camera that goes into the dock with a policy and an order waiting for it."""
+    bench = make_bench(pre_event=1, seed=seed)
+    leave_policy(bench, *signed(bench))
+    leave_order(bench, order(bench, at=1))
+    bench.world.dock(bench.at(3))
+    return bench
+
+
+def test_power_may_go_at_any_step_of_taking_them_in(make_bench: Callable[..., Bench]) -> None:
+    """BWC-POL-28, BWC-POL-29, BWC-POL-30: what counts after the cut has its leaf; the next visit takes both, and refuses nothing."""
+    whole = waiting(make_bench, 0)
+    before = whole.world.card.operations
+    whole.run(9)
+    seen = set()
+    for number in range(1, whole.world.card.operations - before, 3):
+        bench = waiting(make_bench, number)
+        provisioned = Board(bench.config.key_directory).order()
+        bench.world.card.fail_at(number, CardFault.POWER_CUT)
+        with pytest.raises(PowerCut):
+            bench.run(12)
+        kinds = {one.kind for one in bench.entries(after_cut=True)} if (bench.card / "ledger" / "device.pem").exists() else set()
+        version = choose_policy(bench.config)[0].policy.version
+        assigned = Board(bench.config.key_directory).order() != provisioned
+        assert version == 1 or "policy" in kinds, number
+        assert not assigned or "assign" in kinds, number
+        seen.add((version, assigned))
+        bench.run(bench.world.now_ns / SECOND + 9)
+        assert choose_policy(bench.config)[0].policy.version == 2, number
+        assert Board(bench.config.key_directory).order() != provisioned, number
+        assert faults(bench, "policy") == faults(bench, "order") == [], number
+    assert seen >= {(1, False), (2, False), (2, True)}
 
 
 # --- who wears it
