@@ -344,6 +344,17 @@ def test_a_camera_that_comes_back_is_nobodys_if_the_policy_says_so(make_bench: C
     assert read_notes(bench.source(), bench.manifest(made), bench.key())["officer"] == "officer 2"
 
 
+def test_a_boot_in_the_dock_is_no_return(make_bench: Callable[..., Bench]) -> None:
+    """BWC-POL-30: a camera that was assigned in its dock, and starts again there (as for a new policy), keeps its officer."""
+    bench = make_bench(pre_event=1, changes={"clear_at_dock = false": "clear_at_dock = true"})
+    leave_order(bench, order(bench, at=1))
+    dock(bench, leave=False)
+    bench.run(bench.world.now_ns / SECOND + 6)
+    bench.world.undock(bench.world.now_ns + SECOND)
+    assert begin_of(bench, record(bench))["order"] is not None
+    assert bench.kinds().count("unassign") == 1  # of the officer with whom it came back
+
+
 def bad_order(bench: Bench, name: str) -> SignedOrder:
     good = order(bench, at=1)
     match name:
