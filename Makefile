@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pi test torture vectors fuzz machine-test test-libcamera soak bench lint lock clean
+.PHONY: help demo demo-pi test torture vectors fuzz machine-test test-libcamera soak bench trace lint lock clean
 
 export SOURCE
 PYTHON := .venv/bin/python
@@ -59,6 +59,10 @@ soak: ## a long recording in real time, MINUTES=10, SOAK_ARGS='--backend pi-liba
 bench: ## what the recorder costs and how fast it is, each figure against a peer; BENCH_ARGS='--only NAME'; writes bench.json
 	@.ci/bootstrap test
 	@$(PYTHON) tests/bench $(BENCH_ARGS)
+
+trace: ## docs/traceability.md made again, from the requirements, the rules, the code and the tests
+	@.ci/bootstrap demo
+	@$(PYTHON) -m tools.traceability --write
 
 lint: ## style, types and import rules
 	@.ci/bootstrap demo

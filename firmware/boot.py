@@ -6,32 +6,27 @@ ledger, recovery and the boot leaf on the writer's thread. Refuses to choose a b
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-
-from cryptography import x509
 
 from firmware.bootmark import BootMark
 from firmware.bootwatch import BootWatch
 from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Intake
 from firmware.config import DeviceConfig
-from firmware.custodian import Custodian, DeviceTrouble, Evidence
+from firmware.custodian import Custodian, Evidence
 from firmware.custody.entries import Entry
 from firmware.daemon import Daemon
+from firmware.deliveries import Papers
 from firmware.devices import video_format
 from firmware.docktime import DockClock, lifetime, load_witnesses
-from firmware.errors import UsageError
 from firmware.evidence.primitives import sha256
-from firmware.identity import RecordingContext, load_certificates, open_context
-from firmware.policy.load import parse_policy
-from firmware.policy.minisign import parse_public_key, parse_signature, verify_minisign
-from firmware.policy.model import Policy
+from firmware.identity import RecordingContext, open_context
+from firmware.installed import choose_policy
 from firmware.receipts import ReceiptInbox
 from firmware.recovery import Previous, Recovery, open_ledger, previous_end, tail_drafts
+from firmware.reports import DeviceTrouble
 from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage import durable
@@ -48,29 +43,14 @@ WRITER_DEPTH = 64
 DEVICE_CHAIN = f"{LEDGER}/device.pem"
 
 
-def load_policy(config: DeviceConfig) -> tuple[Policy, str]:
-    """The installed policy and the SHA-256 of its bytes. UsageError when it is unsigned, changed or not a policy."""
-    path = config.policy
-    public = parse_public_key(_read_text(config.trust_directory / "policy.pub"))
-    text, signature = _read_text(path), parse_signature(_read_text(path.with_name(path.name + ".minisig")))
-    verify_minisign(public, text.encode("utf-8"), signature)
-    return parse_policy(text), hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {str(path)!r}: {error}", remedy="Provision the camera again.") from None
-
-
 def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     """Bring the camera up. Raises UsageError for what provisioning got wrong; device faults become events instead.
 
     Camera and buttons first; ledger and vault are opened and recovered by the worker that writes them, while pictures are buffered
     and presses are obeyed: what is to be written waits in memory behind the recovery (BWC-POL-01, -28).
     """
-    policy, policy_sha256 = load_policy(config)
+    installed, troubles = choose_policy(config)
+    policy, policy_sha256 = installed.policy, installed.sha256
     card = WatchedVolume(hal.volume, hal.clock)
     keys = WatchedKeyStore(hal.key_store, hal.clock)
     hal = replace(hal, volume=card, key_store=keys)
@@ -85,7 +65,8 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
         boot_number = hal.key_store.counter_increment()
         context = open_context(config, hal, policy, policy_sha256, boot_number)
     mark = BootMark(config.run_directory, hal.clock.boot_id())
-    opening = Opening(hal, config.serial, context, load_certificates(config.trust_directory / "root.crt"), now, mark)
+    papers = Papers(hal.volume, config, installed, troubles)
+    opening = Opening(hal, config.serial, context, now, mark, papers)
     custodian = Custodian(
         context=context,
         open_evidence=opening.run,
@@ -98,7 +79,7 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     )
     origin, life = f"oathcam/{config.serial}", lifetime(context.chain[0])
     dock_clock = DockClock(card, hal.clock, origin, context.public_key, load_witnesses(config.trust_directory / "witnesses"), life)
-    daemon = Daemon(hal, context, policy, custodian, intake, card, keys, config.officer, config.run_directory, now, dock_clock)
+    daemon = Daemon(hal, context, policy, custodian, intake, card, keys, papers.assigned, config.run_directory, now, dock_clock)
     custodian.kick()
     daemon.begin()
     return daemon
@@ -112,15 +93,14 @@ def _post(hal: Hal, item: object) -> None:
 class Opening:
     """Vault and ledger, from what a volume holds to what the custodian works with. Runs on its worker; may be run again after an error."""
 
-    def __init__(
-        self, hal: Hal, serial: str, context: RecordingContext, roots: Sequence[x509.Certificate], now: Timestamp, mark: BootMark
-    ) -> None:
+    def __init__(self, hal: Hal, serial: str, context: RecordingContext, now: Timestamp, mark: BootMark, papers: Papers) -> None:
         self._hal = hal
         self._serial = serial
         self._context = context
-        self._roots = roots
+        self._roots = papers.roots
         self._now = now
         self._mark = mark
+        self._papers = papers
         self._told = False
         self._ledger: Ledger | None = None
 
@@ -143,7 +123,8 @@ class Opening:
         previous = self._previous(earlier) if earlier or not opened.snapshot else Previous("power-loss", None)
         _keep_chain(volume, context)
         known = len(earlier) < len(opened.entries)
-        drafts = [*tail_drafts(opened, now), *([] if known else [_boot_draft(context, previous, now)])]
+        faults = [Draft("fault", now, {"port": port, "reason": reason[:200]}) for port, reason in self._papers.faults]
+        drafts = [*tail_drafts(opened, now), *([] if known else [_boot_draft(context, previous, now), *faults])]
         if drafts:
             ledger.append(drafts)
         self._mark.leave(context.boot)
@@ -153,8 +134,10 @@ class Opening:
             log.warning("recording %s was open when the last run ended (%s); closed now", recording, previous.how)
         receipts = ReceiptInbox(volume, self._roots, self._serial)
         receipts.prepare()
+        self._papers.deliveries.prepare()
         rereading = Rereading(context.chain[0], self._roots)
-        return Evidence(vault, ledger, receipts, rereading, recovery.warrants, recovery.receipted, not recovery.stays_open)
+        may_snapshot, deliveries = not recovery.stays_open, self._papers.deliveries
+        return Evidence(vault, ledger, receipts, rereading, recovery.warrants, recovery.receipted, may_snapshot, deliveries)
 
     def _peek(self) -> Previous:
         """How the last run ended, by the newest leaves alone; the ``boot`` leaf goes by what was checked."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from firmware.custodian import Custodian, DeviceTrouble
+from firmware.custodian import Custodian
 from firmware.errors import FormatError
 from firmware.media.access_unit import parse_access_unit
 from firmware.media.gop import AudioUnit, Gop, GopAssembler
@@ -22,6 +22,7 @@ from firmware.media.preevent import PreEventBuffer, Shortfall
 from firmware.media.time_sei import insert_time
 from firmware.metrics import Losses
 from firmware.recorder import BeginOrder
+from firmware.reports import DeviceTrouble
 from firmware.shellclock import stamp
 from firmware.timebase import Timestamp
 from hal.interfaces import AudioFrame, Inbox, Picture

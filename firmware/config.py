@@ -17,7 +17,6 @@ from firmware.errors import UsageError
 _FIELDS: dict[str, type] = {
     "serial": str,
     "model": str,
-    "officer": str,
     "state_directory": str,
     "key_directory": str,
     "link_directory": str,
@@ -27,7 +26,7 @@ _FIELDS: dict[str, type] = {
     "hal": dict,
     "dock": dict,
 }
-_OPTIONAL = {"officer", "dock"}
+_OPTIONAL = {"dock"}
 _DOCK_FIELDS: dict[str, type] = {"host": str, "port": int}
 
 
@@ -38,12 +37,10 @@ class DeviceConfig:
     path: Path
     serial: str
     model: str
-    officer: str
-    """Assigned officer; personal, so it goes only into sealed notes (BWC-POL-30). Empty: unassigned."""
     state_directory: Path
     """Root of the evidence volume: vault, ledger, spool of receipts."""
     key_directory: Path
-    """The key store's files; the recorder alone may read them."""
+    """The key store's files, and what a dock brought (``firmware.board``); the recorder alone may read them."""
     link_directory: Path
     """The TLS identity of the dock-sync process, which alone may read it."""
     trust_directory: Path
@@ -79,7 +76,6 @@ def load_config(path: Path) -> DeviceConfig:
         path=path,
         serial=table["serial"],
         model=table["model"],
-        officer=table.get("officer", ""),
         state_directory=base / table["state_directory"],
         key_directory=base / table["key_directory"],
         link_directory=base / table["link_directory"],

@@ -17,8 +17,9 @@ from typing import Any
 
 from firmware import operations as op
 from firmware.annotating import annotation_drafts
-from firmware.custody.receipt import Receipt
+from firmware.custody.receipt import LedgerPoint, Receipt
 from firmware.custody.snapshot import Receipted
+from firmware.deliveries import Deliveries
 from firmware.docktime import Published, StoreTime
 from firmware.errors import FormatError, OathcamError
 from firmware.evidence.primitives import sha256
@@ -27,6 +28,18 @@ from firmware.media.gop import Gop
 from firmware.metrics import Peak
 from firmware.receipts import ReceiptInbox
 from firmware.recorder import BeginOrder, Promise, Recorder
+from firmware.reports import (
+    CheckpointPublished,
+    DeviceTrouble,
+    Kept,
+    Lost,
+    ReceiptAccepted,
+    RecordingClosed,
+    Released,
+    SpoolChecked,
+    StorageTrouble,
+    StorageWorks,
+)
 from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage.ledger_file import Draft, Ledger, Place
@@ -37,74 +50,6 @@ from hal.errors import HalError, VolumeFull
 from hal.interfaces import Clock, Volume, Worker
 
 GROUP_GOPS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceTrouble:
-    """A device reported a fault, or what it delivers cannot be used; ``port`` is a name of ``machine.states.Port``."""
-
-    port: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StorageTrouble:
-    """The volume refused a write. ``full``: no room; else a fault, and the write is tried again."""
-
-    reason: str
-    full: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StorageWorks:
-    """A write went through after trouble."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingClosed:
-    recording: str
-    fragments: int
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    recording: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """It was not released, because it is critical (BWC-POL-21)."""
-
-    recording: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptAccepted:
-    """A store's receipt was checked against this card and is durable with its leaf, since ``at`` (BWC-POL-23)."""
-
-    recording: str
-    at: Timestamp
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolChecked:
-    """``unreceipted``: closed recordings on the card that no store has receipted yet."""
-
-    unreceipted: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """GOPs that were submitted are dropped whole, with their entry."""
-
-    cause: str
-    gops: int
-    pictures: int
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointPublished:
-    """``ledger/checkpoint`` is up to date: the dock-sync process may look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +64,7 @@ class Evidence:
     receipted: dict[str, Timestamp]
     may_snapshot: bool
     """Nothing that a boot must look at again lies before the next recording."""
+    deliveries: Deliveries
 
 
 class Custodian:
@@ -161,6 +107,7 @@ class Custodian:
         self._opened: Evidence | None = None
         self._unreceipted: set[str] = set()
         self._before_recording: tuple[Place, str, tuple[Receipted, ...]] | None = None
+        self._accepted: LedgerPoint | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -245,6 +192,10 @@ class Custodian:
     def submit_receipts(self) -> None:
         """Look into the spool for receipts that the dock-sync process left."""
         self._submit(op.TakeReceipts())
+
+    def submit_deliveries(self, returned: bool = False) -> None:
+        """Look into the spool for a policy and an order; ``returned``: the order in force is over (``deliveries.py``)."""
+        self._submit(op.TakeDeliveries(returned))
 
     def submit_reread(self) -> None:
         """Read one more file of the vault again, to see whether it is still what was written."""
@@ -366,6 +317,9 @@ class Custodian:
                 self._release(operation)
             case op.TakeReceipts():
                 self._take_receipts()
+            case op.TakeDeliveries(returned):
+                act = self._evidence.deliveries.camera_returned if returned else self._evidence.deliveries.take
+                act(self._evidence.ledger, read_clock(self._clock), self._report)
             case op.Checkpoint(announced):
                 self._evidence.ledger.publish_checkpoint(self._context.public_key)
                 if announced:
@@ -474,10 +428,14 @@ class Custodian:
             self._unreceipted.discard(recording)
             self._report(ReceiptAccepted(recording, now))
             signed = Receipt.from_bytes(receipt)
+            self._accepted = max(self._accepted or signed.ledger, signed.ledger, key=lambda one: one.size)
             self._report(StoreTime(signed.ledger.size, parse_utc(signed.received_utc) // 1000, store, now))
             receipts.done(recording)
         closed = [one for one in vault.recordings() if MANIFEST_SIGNATURE in vault.files(one)]
         self._unreceipted = {one for one in closed if one not in self._evidence.warrants}
+        if self._accepted is not None and not self._unreceipted:
+            ledger.append([Draft("offload", read_clock(self._clock), {"size": self._accepted.size, "root": self._accepted.root})])
+            self._accepted = None
         self._report(SpoolChecked(len(self._unreceipted)))
 
     def _release(self, asked: op.Release) -> None:

@@ -16,21 +16,11 @@ from pathlib import Path
 from firmware import last_words, status
 from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Capture, Intake, PicturesDropped
-from firmware.custodian import (
-    CheckpointPublished,
-    Custodian,
-    DeviceTrouble,
-    Kept,
-    Lost,
-    ReceiptAccepted,
-    RecordingClosed,
-    Released,
-    SpoolChecked,
-    StorageTrouble,
-    StorageWorks,
-)
+from firmware.custodian import Custodian
+from firmware.deliveries import Assigned, AssignmentChanged, PolicyTaken
 from firmware.devices import Devices, Look, Tick, TimerFired
 from firmware.docktime import DockClock, DockTime, Published, StoreTime
+from firmware.errands import Errands
 from firmware.identity import RecordingContext
 from firmware.machine import effects as fx
 from firmware.machine import events as ev
@@ -45,6 +35,18 @@ from firmware.policy.model import Policy
 from firmware.recorder import Promise
 from firmware.recovery import Previous
 from firmware.releasing import Releases
+from firmware.reports import (
+    CheckpointPublished,
+    DeviceTrouble,
+    Kept,
+    Lost,
+    ReceiptAccepted,
+    RecordingClosed,
+    Released,
+    SpoolChecked,
+    StorageTrouble,
+    StorageWorks,
+)
 from firmware.shellclock import stamp
 from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
@@ -88,7 +90,7 @@ class Daemon:
         intake: Intake,
         card: WatchedVolume,
         keys: WatchedKeyStore,
-        officer: str,
+        assigned: Assigned | None,
         run_directory: Path,
         booted: Timestamp,
         dock_clock: DockClock,
@@ -97,7 +99,8 @@ class Daemon:
         self._policy = policy
         self._custodian = custodian
         self._devices = Devices(hal, policy, intake, self._post)
-        self._orders = Orders(context, policy, self._devices, officer)
+        self._errands = Errands(custodian, policy, assigned, self._devices.place, self.ask_shutdown)
+        self._orders = Orders(context, policy, self._devices, self._errands)
         frame_ns = 1_000_000_000 // policy.video.fps
         limit_bytes = min(policy.pre_event.max_bytes, hal.pre_event_limit_bytes or policy.pre_event.max_bytes)
         self._metrics = Metrics()
@@ -233,6 +236,7 @@ class Daemon:
                     self._act_on(found, now)
                 self.status.look(now)
             case DockSense(docked, at):
+                self._errands.sensed(docked, self._model.docked)
                 self._feed(ev.Docked(stamp(at)) if docked else ev.Undocked(stamp(at)))
             case PowerState():
                 self._power(item, now)
@@ -267,6 +271,8 @@ class Daemon:
                 self._request_sync(now)
             case Published() | DockTime() | StoreTime() | OffsetRecorded():
                 self._time.take(item, now, self._idle_in_dock)
+            case AssignmentChanged() | PolicyTaken():
+                self._errands.hear(item, now)
             case ReceiptAccepted(recording, at):
                 self._releases.receipted(recording, at, now)
                 self._feed(ev.ReceiptVerified(now, recording))
@@ -343,6 +349,7 @@ class Daemon:
             self._custodian.submit_receipts()
         if self._model.state in (State.READY, State.DOCKED) and not self._custodian.is_busy:
             self._custodian.submit_reread()
+        self._errands.tick(self._model, self._awaiting_receipts, now)
         self._custodian.kick()
         # Docked or asleep no pictures are due. Of a camera that is known to be at fault none are expected: what is to be tried, another
         # process and another boot included, is the supervisor's ladder, and a watchdog that bit as well would only begin it anew.
@@ -431,11 +438,10 @@ class Daemon:
                 self._devices.set_timer(timer, boottime_ns)
             case fx.CancelTimer(timer):
                 self._devices.cancel_timer(timer)
-            case fx.RequestSync():
+            case fx.RequestSync(at):
                 self._awaiting_receipts = True
                 self._time.request()
-                self._custodian.submit_checkpoint()
-                self._custodian.kick()
+                self._errands.came_to_rest(at)
             case fx.Release(recording, at):
                 self._releases.wanted(recording, at)
                 self._custodian.kick()

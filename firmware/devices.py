@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from firmware.capture import Intake
-from firmware.custodian import DeviceTrouble
 from firmware.machine.indicators import Signal
 from firmware.machine.states import TimerName
 from firmware.machine.supervision import Stages
 from firmware.media.fmp4 import AudioTrack
 from firmware.policy.model import Policy
+from firmware.reports import DeviceTrouble
 from firmware.shellclock import read_clock, stamp
 from firmware.timebase import Timestamp
 from hal.errors import HalError

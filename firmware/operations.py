@@ -80,6 +80,11 @@ class TakeReceipts:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeDeliveries:
+    returned: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     announced: bool
 

@@ -58,6 +58,8 @@ class BeginOrder:
     audio: AudioTrack | None
     shortfall: str
     assignment: dict[str, Any]
+    order: str | None = None
+    """SHA-256 of the order that assigned the camera; ``None``: nobody wears it (BWC-POL-30)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class Recorder:
             recipients=tuple(recipient.key_id for recipient in context.recipients),
             ledger_index=self._ledger.size,
             assignment=Notes(sha256(assignment).hex(), len(assignment)),
+            order=order.order,
         )
         data = self._begin.to_bytes()
         signature = context.sign(data, order.at.wall_ns)

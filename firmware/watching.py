@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Intake
-from firmware.custodian import Custodian, DeviceTrouble
+from firmware.custodian import Custodian
 from firmware.devices import Devices
 from firmware.machine import events as ev
 from firmware.machine.machine import Model
@@ -28,6 +28,7 @@ from firmware.machine.supervision import (
     look,
     sound_stalled,
 )
+from firmware.reports import DeviceTrouble
 from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
 

@@ -17,7 +17,7 @@ from firmware.errors import OathcamError, UnavailableError, UsageError, escaped
 from hal.errors import HalError, HalUnavailable
 from tools import doctor, export, policies, provision, run, stamp, status, verify
 from tools.console import errors
-from tools.dock.command import dock
+from tools.dock import command as dock
 
 app = typer.Typer(
     name="oathcam",
@@ -58,7 +58,7 @@ app.add_typer(provision.app, name="provision")
 app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
 app.command("status")(status.status)
-app.command("dock")(dock)
+app.add_typer(dock.app, name="dock")
 app.command("verify")(verify.verify)
 app.command("stamp")(stamp.stamp)
 app.command("open")(export.open_evidence)

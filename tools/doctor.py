@@ -83,15 +83,15 @@ def check_up(hal: Hal, config: DeviceConfig) -> list[Row]:
 def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path] | None = None) -> list[Check]:
     """The ports in the order in which a technician would mend them: papers, clock, card, then hands."""
     # Here: the media library that decodes the sound takes its time to load, and no other command needs these.
-    from firmware.boot import load_policy
     from firmware.devices import video_format
     from firmware.dock.command import read_hint
+    from firmware.installed import choose_policy
     from tools import checkup_devices as devices
     from tools import checkup_trust as trust
     from tools.checkup_memory import check_memory
 
-    loaded, trouble = _attempt(partial(load_policy, config))
-    policy = loaded[0] if loaded is not None else Policy()
+    loaded, trouble = _attempt(lambda: choose_policy(config)[0].policy)
+    policy = loaded if loaded is not None else Policy()
     paper = trust.check_policy
     message, remedy = (str(trouble), trouble.remedy) if trouble is not None else ("", "")
     hint_file = config.run_directory / HINT_FILE
@@ -100,7 +100,7 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
     if unit_directories is not None:
         watchdog, memory = partial(watchdog, unit_directories), partial(memory, unit_directories)
     return [
-        Check("policy", partial(paper, None if loaded is None else policy, message, remedy), trust.PROVISION),
+        Check("policy", partial(paper, loaded, message, remedy), trust.PROVISION),
         Check("recipients", partial(trust.check_recipients, hal, config), trust.PROVISION),
         Check("key store", partial(trust.check_key_store, hal), trust.KEY_REMEDY),
         Check("certificates", partial(trust.check_certificates, hal, config), trust.PROVISION),
@@ -124,7 +124,7 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
     ]
 
 
-def _attempt(load: Callable[[], tuple[Policy, str]]) -> tuple[tuple[Policy, str] | None, OathcamError | None]:
+def _attempt(load: Callable[[], Policy]) -> tuple[Policy | None, OathcamError | None]:
     try:
         return load(), None
     except OathcamError as error:

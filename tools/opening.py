@@ -7,6 +7,7 @@ then it has the ending ``.part``. Whether a recording may be opened is decided b
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,4 +114,12 @@ def read_notes(source: DirectorySource, manifest: Manifest, key: OpeningKey) -> 
             if sha256(data).hex() != sealed.sealed_sha256:
                 raise IntegrityError("seal", f"{name} of {manifest.recording} is not what the manifest names")
             found |= json.loads(cms.open_sealed(data, key.private_key, key.certificate))
-    return found
+    return found | _officer(found.pop("officer_sealed", None), key)
+
+
+def _officer(sealed: object, key: OpeningKey) -> dict[str, Any]:
+    """Who wore it: sealed once more, by the dock that assigned the camera, which itself never knew the name (BWC-POL-30)."""
+    if not isinstance(sealed, str):
+        return {}
+    words = json.loads(cms.open_sealed(b64decode(sealed), key.private_key, key.certificate))
+    return {name: words[name] for name in ("officer", "tag") if words.get(name)}

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from nacl.signing import SigningKey
 
+from firmware.board import Board
 from firmware.errors import UsageError
 from firmware.evidence.pki import Role, to_der
 from firmware.policy.minisign import public_key_text, sign_minisign
@@ -34,6 +35,7 @@ from hal.errors import HalError
 from hal.interfaces import KeyProtection
 from hal.key_store import KeyStoreSettings, open_key_store, parse_key_store, settings_table
 from tools import pki
+from tools.assigning import make_order, recipients_beside
 from tools.console import output
 from tools.policies import read_profile
 
@@ -182,6 +184,8 @@ def make_camera(directory: Path, agency: Agency, order: CameraOrder, hal_options
     for name in ("keys", "link"):
         (directory / name).chmod(0o700)
     _enrol(directory / "keys", agency, order)
+    if order.officer:
+        _assign(directory / "keys", agency, order)
     _leaf(directory / "link", "link", agency.dock_ca, Role.CAMERA_LINK, order.serial, [agency.dock_ca.certificate])
     trust = directory / "trust"
     for name in ("root.crt", "dock-ca.crt", "policy.pub"):
@@ -208,17 +212,26 @@ def _enrol(directory: Path, agency: Agency, order: CameraOrder) -> None:
     store.install_certificates([to_der(certificate), to_der(agency.device_ca.certificate)])
 
 
+def _assign(directory: Path, agency: Agency, order: CameraOrder) -> None:
+    """As a dock would, before the first visit: the camera gets the sealed name only (BWC-POL-30)."""
+    dock = agency.directory / "dock"
+    keys = (dock / "store.crt", dock / "store.key")
+    signed = make_order(order.serial, order.officer, "", recipients_beside(dock), keys, time.time_ns())
+    board = Board(directory)
+    board.stage_order(signed.to_bytes())
+    board.commit_order()
+
+
 def _policy_key(directory: Path) -> tuple[bytes, bytes]:
     data = bytes.fromhex((directory / "policy.key").read_text(encoding="ascii"))
     return data[:8], data[8:]
 
 
 def _config_text(order: CameraOrder, hal_options: str) -> str:
-    officer = f"officer = {_toml(order.officer)}\n" if order.officer else ""
     dock = f"\n[dock]\nhost = {_toml(order.dock_host)}\nport = {order.dock_port}\n" if order.dock_host else ""
     return (
         "# One camera. Paths are relative to this file.\n"
-        f"serial = {_toml(order.serial)}\nmodel = {_toml(order.model)}\n{officer}"
+        f"serial = {_toml(order.serial)}\nmodel = {_toml(order.model)}\n"
         'state_directory = "card"\nkey_directory = "keys"\nlink_directory = "link"\n'
         'trust_directory = "trust"\n'
         'policy = "policy.toml"\nrun_directory = "run"\n\n'
@@ -270,7 +283,7 @@ def camera_command(
     agency: Annotated[Path, typer.Option(help="The agency's directory.")],
     serial: Annotated[str, typer.Option(help="Serial number, unique in the agency.")],
     profile: Annotated[str, typer.Option(help="Policy profile or policy file.")] = "default",
-    officer: Annotated[str, typer.Option(help="Assigned officer; sealed in every recording's notes.")] = "",
+    officer: Annotated[str, typer.Option(help="Who wears it, until a dock says otherwise; the camera gets the name sealed.")] = "",
     hal: Annotated[str, typer.Option(help="Back-end: sim, pc or pi.")] = "sim",
     source: Annotated[str, typer.Option(help="What the camera of sim or pc looks at: a video file, or a device below /dev.")] = "",
     microphone: Annotated[str, typer.Option(help="Microphone of pc or pi: an ALSA device; on pc also auto or none.")] = "",

@@ -32,9 +32,12 @@ clock          offset_us (new minus old wall time), uncertainty_us, source ("sys
                clock is stepped; "kept": measured; "noticed": stepped by something else, or its trust changed), old_trust,
                new_trust
 power          event, percent
-policy         profile, version, sha256: taken into force
+policy         profile, version, sha256: taken from a dock; in force from the next boot on
+assign         order_sha256, issued_utc, store: from here on the camera is worn by the officer whom that signed order names, sealed
+               (BWC-POL-30)
+unassign       order_sha256, cause ("order": that order names nobody; "returned": it came back to a dock, and the policy clears it)
 dock, undock   nothing
-offload        size, root: the checkpoint that a dock took
+offload        size, root: every recording has its receipt; the newest checkpoint that the stores had accepted by then, as they signed
 receipt        recording, receipt_sha256, store
 release        recording: removed from the camera, after its receipt
 shutdown       reason: the last leaf of a clean run
@@ -117,6 +120,8 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     },
     "power": {"event": f.token, "percent": f.integer(0, 100)},
     "policy": {"profile": _text, "version": f.integer(), "sha256": f.digest},
+    "assign": {"order_sha256": f.digest, "issued_utc": f.utc, "store": _text},
+    "unassign": {"order_sha256": f.digest, "cause": f.one_of("order", "returned")},
     "dock": {},
     "undock": {},
     "offload": {"size": f.integer(), "root": f.digest},

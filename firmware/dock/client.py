@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -21,7 +22,7 @@ from firmware import __version__
 from firmware.custody.receipt import Receipt, check_receipt
 from firmware.dock import upload
 from firmware.dock.fields import MANIFEST
-from firmware.dock.holdings import Holding, LedgerView, read_holdings, spool_note, spool_receipt
+from firmware.dock.holdings import Holding, LedgerView, read_holdings, spool_note, spool_order, spool_policy, spool_receipt
 from firmware.dock.link import Link, LinkCut, LinkIdentity, Reply, Trust, UnreadableFile, load_trust
 from firmware.dock.protocol import (
     DeviceReport,
@@ -34,6 +35,8 @@ from firmware.dock.protocol import (
     Refusal,
     SessionAnswer,
     SessionClose,
+    SignedOrder,
+    SignedPolicy,
     SignedReceipt,
 )
 from firmware.errors import FormatError, IntegrityError, RefusedError, UnavailableError
@@ -202,6 +205,7 @@ class _Session:
             answer = SessionAnswer.from_bytes(self._ask("POST", "/v1/session", report.to_bytes()))
             site = answer.site
             ledger_size = self._extend_ledger(ledger, answer.mark)
+            self._collect()
             results += self._deliver(group, answer)
         close = SessionClose.from_bytes(self._ask("PUT", "/v1/session/end"))
         self._tell(Stage.DONE)
@@ -220,6 +224,20 @@ class _Session:
             mark = answer.mark
             spool_note(self.state_dir, answer.note)
         return mark.size
+
+    # --- what the agency has for this camera
+
+    def _collect(self) -> None:
+        """Policy and order, before the recordings: the spool then holds them when the recorder looks for receipts. A dock that has none,
+        or does not know them, or talks nonsense, still gets the recordings; the recorder is the one to believe them or not."""
+        self._spool_what_comes("/v1/policy", lambda body: spool_policy(self.state_dir, SignedPolicy.from_bytes(body)))
+        self._spool_what_comes("/v1/order", lambda body: spool_order(self.state_dir, SignedOrder.from_bytes(body)))
+
+    def _spool_what_comes(self, path: str, keep: Callable[[bytes], None]) -> None:
+        reply = self._exchange("GET", path)
+        if reply.status == 200:
+            with suppress(FormatError):
+                keep(reply.body)
 
     # --- recordings
 

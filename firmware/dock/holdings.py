@@ -1,8 +1,8 @@
 """What a camera has to hand over: closed recordings and the ledger, read as plain files.
 
-Responsible for turning the state directory into offers and ledger extensions, and for the spool in which verified receipts wait
-for the recorder. Refuses to judge: a damaged recording is offered as it is, and the dock says what is wrong with it. Opens nothing
-for writing outside the spool; the recorder alone owns vault and ledger, and may be appending while this reads.
+Responsible for turning the state directory into offers and ledger extensions, and for the spool in which verified receipts, policies and
+orders wait for the recorder. Refuses to judge: a damaged recording is offered as it is, and the dock says what is wrong with it. Opens
+nothing for writing outside the spool; the recorder alone owns vault and ledger, and may be appending while this reads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from firmware.custody.flags import critical_recordings
 from firmware.custody.merkle import consistency_proof, leaf_hash, root_of
 from firmware.dock.fields import LOG_BATCH_BYTES, MANIFEST, MANIFEST_SIGNATURE, fragment_number, is_recording_id, is_vault_name
-from firmware.dock.protocol import FileOffer, LedgerExtension, LedgerMark, RecordingOffer, SignedReceipt
+from firmware.dock.protocol import FileOffer, LedgerExtension, LedgerMark, RecordingOffer, SignedOrder, SignedPolicy, SignedReceipt
 from firmware.errors import FormatError
 from firmware.evidence.manifest import Manifest
 from hal.files import sync_directory
@@ -157,6 +157,24 @@ def spool_note(state_dir: Path, note: str) -> None:
     directory = state_dir / "sync"
     directory.mkdir(parents=True, exist_ok=True)
     _write_durable(directory / "checkpoint", note.encode("utf-8"))
+
+
+def spool_policy(state_dir: Path, signed: SignedPolicy) -> None:
+    """Signature first, as with receipts. What waits there already and is the same is left alone."""
+    directory = state_dir / "sync" / "policy"
+    _spool(directory / "policy.toml.minisig", signed.signature)
+    _spool(directory / "policy.toml", signed.policy)
+
+
+def spool_order(state_dir: Path, signed: SignedOrder) -> None:
+    """One file, in the form in which it came."""
+    _spool(state_dir / "sync" / "order" / "order.json", signed.to_bytes())
+
+
+def _spool(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_bytes() != data:
+        _write_durable(path, data)
 
 
 def _write_durable(path: Path, data: bytes) -> None:

@@ -269,6 +269,39 @@ class SignedReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedPolicy:
+    """A policy file and its minisign signature, byte for byte (``firmware.policy``)."""
+
+    policy: bytes
+    signature: bytes
+
+    def to_bytes(self) -> bytes:
+        return jcs.canonical({"policy": encode_base64(self.policy), "signature": encode_base64(self.signature)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SignedPolicy:
+        fields = Fields.of(data, "policy", ("policy", "signature"))
+        return cls(fields.binary("policy"), fields.binary("signature"))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOrder:
+    """An order as it was signed, its detached signature (CMS, DER), and the sealed officer; empty when it names nobody (BWC-POL-30)."""
+
+    order: bytes
+    signature: bytes
+    officer: bytes
+
+    def to_bytes(self) -> bytes:
+        return jcs.canonical({name: encode_base64(getattr(self, name)) for name in ("officer", "order", "signature")})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SignedOrder:
+        fields = Fields.of(data, "order", ("officer", "order", "signature"))
+        return cls(fields.binary("order"), fields.binary("signature"), fields.binary("officer"))
+
+
+@dataclass(frozen=True, slots=True)
 class SessionClose:
     """What the dock has to say at the end: recordings that the ledger names and nobody has delivered, and open alarms."""
 

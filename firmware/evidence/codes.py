@@ -90,6 +90,7 @@ CODES: Mapping[str, str] = {
     "critical": "the wearer called the recording a critical incident",
     "stealth": "lamps and sounds of the camera were switched off, or on again, by its wearer or by policy",
     "ended-early": "the recording was closed by a later boot",
+    "unassigned": "a recording of a camera to which nobody was assigned",
     "pre-event-short": "the part from before the press is shorter than configured",
     "pictures-lost": "pictures that were seen and not kept, with the signed cause",
     "receipt-bad": "a store's receipt does not fit",

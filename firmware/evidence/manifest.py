@@ -137,6 +137,8 @@ class Begin:
     """Index of the recording's begin leaf."""
     assignment: Notes | None = field(f.nullable(f.nested(Notes)), None)
     """Who wore the camera and where, as known at the activation (BWC-POL-30): durable from the first moment on."""
+    order: str | None = field(f.nullable(f.digest), None)
+    """SHA-256 of the order by which the camera was assigned; null says, without any key, that nobody was: UNASSIGNED (BWC-POL-30)."""
 
     def moment(self) -> Moment:
         """What the manifest repeats of the beginning."""

@@ -193,6 +193,8 @@ class RecordingCheck:
         if said != (manifest.recording, manifest.device, manifest.assignment, manifest.key_protection):
             text = "begin.json and manifest.json speak of different recordings"
             self._book.add(Severity.BAD, "begin", "paper-differs", text, file=_BEGIN)
+        if begin.order is None:
+            self._book.add(Severity.NOTE, "begin", "unassigned", "UNASSIGNED: nobody had been assigned to the camera")
 
     def _strangers(self, known: set[str]) -> None:
         """Every file is named by a signed object (W2)."""

@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 MAX_CHARACTERS = 65_536
 TEXT_CHARACTERS = 120
 
+PROFILES = ("cbp-idvrs", "default", "dhs", "doj", "fws", "ice", "usss")
+"""Those that come with the firmware (``profiles/``)."""
+
 PRE_EVENT_SECONDS = {"cbp-idvrs": (120, 120), "fws": (30, 120), "usss": (30, 120)}
 """What a profile of that name must keep at least and at most (BWC-POL-08)."""
 

@@ -177,6 +177,13 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who wears the camera. It is assigned at a dock; an unassigned one records all the same, and says so."""
+
+    clear_at_dock: bool = _rule(False, "BWC-POL-30", "whether a camera that comes back to a dock is nobody's until it is assigned again")
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One agency's policy. ``version`` only ever grows for one camera (:func:`firmware.policy.minisign.accept`)."""
 
@@ -199,3 +206,4 @@ class Policy:
     heat: Heat = field(default_factory=Heat)
     storage: Storage = field(default_factory=Storage)
     retention: Retention = field(default_factory=Retention)
+    identity: Identity = field(default_factory=Identity)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from firmware.boot import boot
 from firmware.config import DeviceConfig, load_config
-from firmware.custodian import RecordingClosed
 from firmware.recorder import Promise
+from firmware.reports import RecordingClosed
 from hal.file_key_store import FileKeyStore
 from hal.interfaces import ButtonEdge, ButtonName, Buttons, ClockReading, ClockTrust, DockSense, Hal, Volume
 from hal.posix import SystemEntropy

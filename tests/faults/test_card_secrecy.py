@@ -175,7 +175,7 @@ def full_card(make_bench: Callable) -> Bench:
 
 @pytest.mark.parametrize("life", [shift, crash, full_card])
 def test_nothing_readable_ever_reaches_the_card(make_bench: Callable, spy: Spy, life: Callable) -> None:
-    """BWC-POL-33: pictures and sound, also those before the press and those never kept, officer, place, content keys."""
+    """BWC-POL-33, BWC-POL-11: pictures and sound, also those before the press and those never kept, officer, place, content keys."""
     bench = life(make_bench)
     assert bench.recordings()
     raw, spy.public = spy.raw(bench.card), (bench.card / "ledger" / "device.pem").read_bytes()

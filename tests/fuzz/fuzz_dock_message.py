@@ -14,6 +14,8 @@ GENUINE = (
     protocol.SessionAnswer("site", _MARK, (protocol.OfferAnswer("R-1", protocol.OfferState.WANTED, (protocol.Progress("1" * 64, 0),)),)),
     protocol.LedgerAnswer(_MARK, "note\n"),
     protocol.SignedReceipt(b"{}", b"signature"),
+    protocol.SignedPolicy(b"version = 1", b"signature"),
+    protocol.SignedOrder(b"{}", b"signature", b"sealed"),
     protocol.SessionClose(("R-1",), ("an alarm",)),
     protocol.ProblemBody(409, protocol.Refusal.OFFSET, "expected offset 3", 3),
 )

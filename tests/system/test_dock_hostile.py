@@ -81,7 +81,7 @@ def send(station, camera, sha256, data, **changes):
 
 
 def test_a_dock_of_another_agency_is_refused(tmp_path, serve, agency):
-    """BWC-POL-38: the camera pins its agency; one line and a remedy."""
+    """BWC-POL-35, -38: the camera pins its agency; one line and a remedy."""
     station = serve()
     stranger = Camera(tmp_path / "stranger", Agency(seed=2))
     stranger.record("A-1")
@@ -133,7 +133,7 @@ def test_a_certificate_of_another_role_is_no_camera(tmp_path, serve, agency, cam
 
 
 def test_no_client_certificate_no_word(tmp_path, serve, camera):
-    """BWC-POL-38."""
+    """BWC-POL-35, -38."""
     station = serve()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -147,7 +147,7 @@ def test_no_client_certificate_no_word(tmp_path, serve, camera):
 
 
 def test_tls_1_2_is_refused_by_both(serve, camera):
-    """BWC-POL-38: one version of TLS, and nothing below it."""
+    """BWC-POL-35, -38: one version of TLS, and nothing below it."""
     station = serve()
     context = client_context(camera.link)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -158,7 +158,7 @@ def test_tls_1_2_is_refused_by_both(serve, camera):
 
 @pytest.mark.system
 def test_openssl_sees_tls_1_3_only(serve, camera):
-    """BWC-POL-38, by a client that nobody here wrote."""
+    """BWC-POL-35, -38, by a client that nobody here wrote."""
     station = serve()
     host, port = station.address
     keys = ["-cert", str(camera.link.certificate), "-key", str(camera.link.key), "-CAfile", str(camera.link.root)]
@@ -172,7 +172,7 @@ def test_openssl_sees_tls_1_3_only(serve, camera):
 
 
 def test_a_server_without_tls_is_refused(camera):
-    """BWC-POL-38: no plaintext fallback."""
+    """BWC-POL-35, -38: no plaintext fallback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         heard = []
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from helpers_evidence import begin
 from helpers_media import PPS_NAL, SPS_NAL, annexb
 
-from firmware.custody import entries, receipt, snapshot
+from firmware.custody import entries, order, receipt, snapshot
 from firmware.custody.checkpoint import Checkpoint, checkpoint_line, cosign, digest_to_sign, signed_note
 from firmware.custody.entries import Entry
 from firmware.custody.merkle import consistency_proof, inclusion_proof, leaf_hash, node_hash, root_of
@@ -278,12 +278,12 @@ def type_of(check: f.Check) -> str:
 def document(name: str) -> type[Any]:
     """``manifest.Begin`` → the dataclass."""
     module, _, kind = name.partition(".")
-    return getattr({"manifest": manifest, "receipt": receipt, "snapshot": snapshot, "annotation": annotation}[module], kind)
+    return getattr({"manifest": manifest, "order": order, "receipt": receipt, "snapshot": snapshot, "annotation": annotation}[module], kind)
 
 
 def documents() -> set[str]:
     """Every dataclass that is written as JSON with checked fields."""
-    modules = {"manifest": manifest, "receipt": receipt, "snapshot": snapshot, "annotation": annotation}
+    modules = {"manifest": manifest, "order": order, "receipt": receipt, "snapshot": snapshot, "annotation": annotation}
     return {
         f"{name}.{kind.__name__}"
         for name, module in modules.items()

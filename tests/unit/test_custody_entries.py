@@ -67,6 +67,8 @@ EXAMPLES = {
     },
     "power": {"event": "low", "percent": 15},
     "policy": {"profile": "dhs", "version": 3, "sha256": _H},
+    "assign": {"order_sha256": _H, "issued_utc": "2026-11-23T08:14:47.123456Z", "store": "store-1"},
+    "unassign": {"order_sha256": _H, "cause": "returned"},
     "dock": {},
     "undock": {},
     "offload": {"size": 10, "root": _H},

@@ -358,3 +358,23 @@ def test_a_press_before_the_first_picture_waits_for_it_and_says_how_long(make_be
     assert gap.pictures_lost == round(gap.duration_us * manifest.video.fps / 1e6)
     assert list(unexplained(manifest)) == []
     assert bench.verify().verdict.value == "authentic"
+
+
+def test_a_mark_adds_and_rewrites_nothing(make_bench: Callable) -> None:
+    """BWC-POL-31: what was written before a mark is the same bytes after it and after the end; the mark is a leaf of its own."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(2))
+    bench.world.press(RECORD, bench.at(6.2))
+    hold(bench, 9)
+    with bench.life() as daemon:
+        bench.world.horizon_ns = bench.at(6)
+        daemon.run()
+        before = {path: path.read_bytes() for path in (bench.card / "vault").rglob("*") if path.is_file()}
+        log = (bench.card / "ledger" / "log").read_bytes()
+        bench.world.horizon_ns = bench.at(15)
+        daemon.run()
+    assert len(before) > 5
+    assert {path: path.read_bytes() for path in before} == before
+    assert (bench.card / "ledger" / "log").read_bytes().startswith(log)
+    assert bench.kinds().count("mark") == 1
+    assert b'"type":"mark"' not in log

@@ -22,6 +22,8 @@ from firmware.dock.protocol import (
     Refusal,
     SessionAnswer,
     SessionClose,
+    SignedOrder,
+    SignedPolicy,
     SignedReceipt,
     wanted,
 )
@@ -42,6 +44,8 @@ MESSAGES = [
     ),
     LedgerAnswer(MARK, "note\n"),
     SignedReceipt(b"{}", b"\x30\x00"),
+    SignedPolicy(b"format = 1\n", b"untrusted"),
+    SignedOrder(b"{}", b"\x30\x00", b""),
     SessionClose(("a",), ("something",)),
     ProblemBody(409, Refusal.OFFSET, "expected 4", 4),
     ProblemBody(422, Refusal.RECORDING, "no"),

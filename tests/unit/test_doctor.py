@@ -244,7 +244,7 @@ def test_one_recipient_is_too_few(make_bench: Callable) -> None:
 
 def test_a_key_store_before_provisioning(make_bench: Callable) -> None:
     bench = make_bench()
-    for path in bench.config.key_directory.iterdir():
+    for path in [one for one in bench.config.key_directory.rglob("*") if one.is_file()]:
         path.unlink()
     rows = examined(bench)
     assert rows["key store"].light is rows["certificates"].light is Light.RED

@@ -105,7 +105,7 @@ def test_one_place_sets_the_clock() -> None:
     assert callers == ["timekeeper.py"]
 
 
-def test_policies_are_not_compared_with_the_one_before() -> None:
+def test_policies_are_compared_with_the_one_before_where_they_are_delivered_only() -> None:
     """threat-model.md says so."""
     callers = [path for path in (ROOT / "firmware").rglob("*.py") if re.search(r"import .*\baccept\b", path.read_text(encoding="utf-8"))]
-    assert callers == []
+    assert [path.name for path in callers] == ["deliveries.py"]

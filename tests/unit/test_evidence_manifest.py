@@ -41,8 +41,8 @@ def test_documents_are_the_known_bytes():
     assert begin().to_bytes().startswith(b'{"assignment":null,"audio":{"channels":1,"sample_rate":48000},"boot":7,')
     assert b'"format":"oathcam-manifest/1"' in manifest().to_bytes()
     assert [digest(begin().to_bytes().decode()), digest(manifest().to_bytes().decode())] == [
-        "05d16de5eddc6e7ef662bff97f8dd7790f7833ec5cd7003b69c94b085ea80576",
-        "6a5a6e8539506f5c10d5ca3deb6935d507f739b41889852ead50516028475b73",
+        "d3255163fe544dff13f2d38b2a03199dbd0d27da3902a694811425a3b9f7787d",
+        "9afae507e39d425bab206f4ba5773cb22d8676e65d9a995022631b1b043d620d",
     ]
 
 

@@ -49,7 +49,7 @@ TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 PROSE = " ".join(TEXT.split())
 LIMITED = [
     *(f"firmware.evidence.{name}" for name in ("annotation", "cms", "fields", "jcs", "manifest", "pki", "primitives")),
-    *(f"firmware.custody.{name}" for name in ("checkpoint", "entries", "merkle", "note", "receipt", "snapshot")),
+    *(f"firmware.custody.{name}" for name in ("checkpoint", "entries", "merkle", "note", "order", "receipt", "snapshot")),
     *(f"firmware.media.{name}" for name in ("access_unit", "boxes", "chain", "fmp4", "fmp4_read", "gop", "onvif_sei", "received_gop")),
     *(f"firmware.media.{name}" for name in ("onvif_records", "signer", "sps", "stream_signers", "time_sei", "validator")),
     *(f"firmware.dock.{name}" for name in ("fields", "wire", "upload", "client")),
@@ -164,6 +164,8 @@ MESSAGES: dict[str, dict[str, Any]] = {
     "LedgerExtension": {"chain": "", "checkpoint": "", "log": "", "log_offset": 0, "old_size": 0, "proof": [SHA]},
     "LedgerAnswer": {"ledger": MARK, "note": ""},
     "SignedReceipt": {"receipt": "", "signature": ""},
+    "SignedPolicy": {"policy": "", "signature": ""},
+    "SignedOrder": {"officer": "", "order": "", "signature": ""},
     "SessionClose": {"alarms": ["x"], "missing": ["R-1"]},
     "ProblemBody": {"detail": "", "expected-offset": 0, "status": 400, "type": "about:blank"},
 }
@@ -243,7 +245,7 @@ def test_the_fields_of_a_message_are_those_that_the_code_checks(name: str) -> No
 
 def test_refusals_states_and_names_are_printed() -> None:
     words = [one.value for one in protocol.Refusal] + [f"`{one.value}`" for one in protocol.OfferState]
-    words += [*dock_fields.FIXED_NAMES, *(f"`{name}`" for name in sorted(RESERVED)[:3])]
+    words += [*dock_fields.FIXED_NAMES, *(f"`{name}`" for name in sorted(RESERVED)[:4])]
     words += [f"`{one.pattern.removesuffix(chr(92) + 'Z')}`" for one in (dock_fields._SERIAL, dock_fields._RECORDING)]
     assert [word for word in words if word not in TEXT] == []
     used = set(re.findall(r"\| `[^|]+` \| ([0-9][^|]*)\|", TEXT))

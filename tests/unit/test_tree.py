@@ -121,3 +121,19 @@ def test_no_recognition() -> None:
     assert len(locked) > 20
     assert names & {normal(name) for name in RECOGNITION} == set()
     assert [str(path.relative_to(ROOT)) for path in sources() if RECOGNITION_CALLS.search(path.read_text())] == []
+
+
+def test_a_camera_has_two_commands_and_is_no_storage_device() -> None:
+    """BWC-POL-22: what runs on a camera can be told to record and to hand over, and nothing else; no service, unit or port makes it a disk,
+    a media player's store or a file server for whatever it is plugged into."""
+    source = (ROOT / "firmware" / "__main__.py").read_text(encoding="utf-8")
+    assert re.findall(r'choices=\(("run", "sync")\)', source) == ['"run", "sync"']
+    assert source.count("add_argument(") == 5
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert declared["scripts"]["oathcamd"] == "firmware.__main__:main"
+    storage = re.compile(r"mass.?storage|g_multi|\bg_ffs\b|\bmtp\b|\buvc\b|vsftpd|\btelnet|ftplib|smbd|http\.server", re.IGNORECASE)
+    places = [
+        path for name in ("firmware", "hal", "systemd") for path in (ROOT / name).rglob("*") if path.is_file() and path.suffix != ".pyc"
+    ]
+    assert len(places) > 100
+    assert [path for path in places if storage.search(path.read_text(encoding="utf-8", errors="replace"))] == []

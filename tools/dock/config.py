@@ -64,4 +64,6 @@ class StationConfig:
     host: str = "127.0.0.1"
     port: int = 0
     site: str = "dock"
+    policy: Path | None = None
+    """The policy that is offered to every camera, with its ``.minisig`` beside it; ``None``: none is."""
     limits: Limits = field(default_factory=Limits)

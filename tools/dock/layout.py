@@ -1,7 +1,8 @@
 """Where things lie in a store; the camera's own layout under each serial, so that one verifier reads both.
 
 ``<store>/<serial>/vault/<recording>/…``, ``<store>/<serial>/ledger/{device.pem,log,checkpoint,receipts/…}``,
-``<store>/incoming/<serial>/<sha256>.part``, ``<store>/quarantine/<serial>/<recording>.<n>/…``, ``<store>/store.sqlite``.
+``<store>/incoming/<serial>/<sha256>.part``, ``<store>/orders/<serial>.json``,
+``<store>/quarantine/<serial>/<recording>.<n>/…``, ``<store>/store.sqlite``.
 Serials and ids were checked before they come here.
 """
 
@@ -14,7 +15,7 @@ from firmware.dock.protocol import ProblemBody, Refusal
 from tools.dock import files
 from tools.dock.uploads import Incoming
 
-RESERVED = frozenset({"incoming", "quarantine", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm"})
+RESERVED = frozenset({"incoming", "orders", "quarantine", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm"})
 """Names at the top of the store that no camera may have as its serial."""
 
 
@@ -64,6 +65,9 @@ class Layout:
 
     def receipts(self, serial: str) -> Path:
         return self.root / serial / "ledger" / "receipts"
+
+    def order(self, serial: str) -> Path:
+        return self.root / "orders" / f"{serial}.json"
 
     def quarantine(self, serial: str, recording: str) -> Path:
         """The first free place for a refused recording."""

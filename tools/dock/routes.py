@@ -26,14 +26,18 @@ from firmware.dock.protocol import (
     Refusal,
     SessionAnswer,
     SessionClose,
+    SignedOrder,
+    SignedPolicy,
     SignedReceipt,
     wanted,
 )
 from firmware.errors import FormatError, OathcamError
+from firmware.evidence.primitives import sha256 as sha256_of
 from tools.dock.commit import Committer
 from tools.dock.database import Database
 from tools.dock.layout import Layout, Rejected, reject
 from tools.dock.ledger import LedgerKeeper
+from tools.dock.orders import Orders
 from tools.dock.server import Body, Peer, PeerGone
 from tools.dock.uploads import MAX_ATTEMPTS, Incoming, UploadGate
 
@@ -50,6 +54,7 @@ class Routes:
         database: Database,
         ledger: LedgerKeeper,
         committer: Committer,
+        orders: Orders,
         reserve_bytes: int,
         report: Callable[[str], None],
     ) -> None:
@@ -58,6 +63,7 @@ class Routes:
         self._database = database
         self._ledger = ledger
         self.committer = committer
+        self._orders = orders
         self._reserve_bytes = reserve_bytes
         self._report = report
         self._gate = UploadGate()
@@ -99,6 +105,10 @@ class Routes:
                     return self._json(self.committer.commit(peer.serial, recording).to_bytes())
             case ("GET", "v1", "receipts", recording) if is_recording_id(recording):
                 return self._json(self._receipt(peer, recording).to_bytes())
+            case ("GET", "v1", "policy"):
+                return self._json(self._policy(peer).to_bytes())
+            case ("GET", "v1", "order"):
+                return self._json(self._order(peer).to_bytes())
         raise reject(404, Refusal.OTHER, f"nothing answers {head.method} {head.path}")
 
     @staticmethod
@@ -161,6 +171,22 @@ class Routes:
         if receipted is None:
             raise reject(404, Refusal.OTHER, f"no receipt for {recording}")
         return receipted[1]
+
+    # --- what the agency has for the camera
+
+    def _policy(self, peer: Peer) -> SignedPolicy:
+        found = self._orders.policy()
+        if found is None:
+            raise reject(404, Refusal.OTHER, "no policy is offered here")
+        self._database.log("policy offered", peer.serial, sha256=sha256_of(found.policy).hex())
+        return found
+
+    def _order(self, peer: Peer) -> SignedOrder:
+        found = self._orders.order(peer.serial)
+        if found is None:
+            raise reject(404, Refusal.OTHER, "this camera was not assigned here")
+        self._database.log("order offered", peer.serial, sha256=sha256_of(found.order).hex())
+        return found
 
     # --- uploads
 

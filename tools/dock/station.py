@@ -24,6 +24,7 @@ from tools.dock.config import Identity, StationConfig
 from tools.dock.database import Database
 from tools.dock.layout import Layout
 from tools.dock.ledger import LedgerKeeper, Witness
+from tools.dock.orders import Orders
 from tools.dock.routes import Routes
 from tools.dock.server import DockServer, Peer, identify, server_context
 
@@ -57,7 +58,8 @@ class Station:
         self.database = Database(layout.database, now_ns)
         ledger = LedgerKeeper(layout, self.database, loaded.roots, loaded.witness, now_ns)
         committer = Committer(layout, self.database, loaded.roots, loaded.store, now_ns)
-        self.routes = Routes(config.site, layout, self.database, ledger, committer, config.limits.reserve_bytes, report)
+        orders = Orders(layout, config.policy)
+        self.routes = Routes(config.site, layout, self.database, ledger, committer, orders, config.limits.reserve_bytes, report)
 
         def identify_peer(der: bytes) -> Peer:
             return identify(der, loaded.roots, loaded.dock_ca, now_ns())

@@ -24,13 +24,14 @@ _SAMPLES = {
     "plain_bytes": 5, "sealed_bytes": 6, "about": "category", "after": -1, "name": "000009.m4s.p7m", "bytes": 7, "unattested_leaves": 1,
     "port": "camera", "reason": "no picture", "step": "reopen", "owed": True, "from_us": 5, "offset_us": -5, "source": "dock",
     "uncertainty_us": 2, "action": "set", "old_trust": "rtc", "entered": True, "new_trust": "synced",
-    "event": "low", "percent": 10, "profile": "dhs", "version": 3, "size": 9, "store": "store-1",
+    "event": "low", "percent": 10, "profile": "dhs", "version": 3, "size": 9, "store": "store-1", "issued_utc": house.UTC,
 }  # fmt: skip
 
 
 def entry(n: int, kind: str, **fields: object) -> Entry:
     """A leaf with fields that fit its kind."""
     body = {name: "c2VhbGVk" if (kind, name) == ("annotation", "sealed") else _sample(name) for name in KINDS[kind]}
+    body |= {"cause": "order"} if kind == "unassign" else {}
     return Entry(n, kind, Timestamp((5 + n) * 10**9, NOW_NS + n * 10**9, Trust.RTC), 1, {**body, **fields})
 
 
