@@ -152,8 +152,9 @@ def read_entries(card: Path) -> tuple[Entry, ...]:
 
 
 def check(place: Place, paths: list[Path]) -> list[Checked]:
-    """What ``oathcam verify`` finds, with the agency's key and, when it docked, the dock's witness key."""
-    witness = parse_witnesses([f"dock={place.agency / 'dock' / 'witness.pub'}"]) if place.store.is_dir() else {}
+    """What ``oathcam verify`` finds, with the agency's key and, where the dock's store is among the paths, the dock's witness key."""
+    inside = any(path.is_relative_to(place.store) for path in paths)
+    witness = parse_witnesses([f"dock={place.agency / 'dock' / 'witness.pub'}"]) if inside else {}
     key = load_key(place.agency / "agency.key", None)
     return verify_inputs(find_inputs(paths), load_roots(place.agency / "root.crt"), key, witness)
 

@@ -24,18 +24,21 @@ class PacedWorld(World):
         super().__init__(start_wall_ns, seed)
         self._wall_ns = wall
         self._zero_ns = wall()
+        self._begun = False
         self.slipped_ns = 0
         """How far the line has fallen behind the wall clock in all."""
 
     def outside_ns(self) -> int:
         """The instant of the line that it is now, outside: between two events, or while one runs late."""
-        return max(self._now_ns, self._wall_ns() - self._zero_ns)
+        return max(self._now_ns, self._wall_ns() - self._zero_ns) if self._begun else self._now_ns
 
     def post(self, callback: Callable[[], None], not_before_ns: int = 0) -> Event:
         """Let ``callback`` happen now, as seen from outside, or at ``not_before_ns``. Safe from any thread."""
         return self.at(max(self.outside_ns(), not_before_ns), callback)
 
     def step(self) -> bool:
+        if not self._begun:  # what was set up before the first event took no time here
+            self._begun, self._zero_ns = True, self._wall_ns() - self._now_ns
         target_ns = self._target()
         if not self._await(target_ns):
             return True
