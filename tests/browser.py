@@ -7,15 +7,31 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from absent import need_program
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync", "--mute-audio", "--hide-scrollbars"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--mute-audio",
+    "--hide-scrollbars",
+]
+FLAGS += [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--autoplay-policy=no-user-gesture-required",
+]
+DOUBLE, HOLD, TAP = (0.0, 0.08, 0.23, 0.31), (1.0, 4.6), (0.0, 0.08)
+"""Seconds: two short presses; one long enough to stop, late enough not to be the second of a double press; a short one."""
 KEYS = {"r": ("r", "KeyR", 82), "f": ("f", "KeyF", 70), " ": (" ", "Space", 32), "Tab": ("Tab", "Tab", 9), "Enter": ("Enter", "Enter", 13)}
 
 
@@ -109,21 +125,25 @@ class Browser:
         box = self.value(script + " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()")
         return box[0], box[1]
 
-    def mouse(self, kind: str, selector: str) -> None:
-        x, y = self.middle(selector)
-        self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, button="left", clickCount=1, buttons=1 if kind == "Pressed" else 0)
-
     def click(self, selector: str) -> None:
-        self.mouse("Pressed", selector)
-        self.mouse("Released", selector)
+        self.press_mouse(selector, (0.0, 0.08))
 
-    def key(self, kind: str, key: str) -> None:
+    def press_mouse(self, selector: str, instants: Sequence[float]) -> None:
+        """Down, up, down, up … at these instants, in seconds: the events carry them, however slow this machine is just now."""
+        x, y = self.middle(selector)
+        begin = time.time()
+        for index, instant in enumerate(instants):
+            kind, buttons = ("mousePressed", 1) if index % 2 == 0 else ("mouseReleased", 0)
+            at = {"x": x, "y": y, "button": "left", "buttons": buttons, "clickCount": 1, "timestamp": begin + instant}
+            self.call("Input.dispatchMouseEvent", type=kind, **at)
+
+    def press_key(self, key: str, instants: Sequence[float]) -> None:
+        """As :meth:`press_mouse`, on the keyboard."""
         name, code, number = KEYS[key]
-        self.call("Input.dispatchKeyEvent", type=f"key{kind}", key=name, code=code, windowsVirtualKeyCode=number)
-
-    def tap(self, key: str) -> None:
-        self.key("Down", key)
-        self.key("Up", key)
+        begin = time.time()
+        for index, instant in enumerate(instants):
+            kind = "keyDown" if index % 2 == 0 else "keyUp"
+            self.call("Input.dispatchKeyEvent", type=kind, key=name, code=code, windowsVirtualKeyCode=number, timestamp=begin + instant)
 
     def size(self, width: int, height: int, dark: bool = False, mobile: bool = False) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value beside ``at`` and ``do``: one of ``choices``, a flag, or a number from ``low`` to ``high``. ``default`` ``None``: required."""
+    """One value beside ``at`` and ``do``: one of ``choices``, a flag, or a number from ``low`` to ``high``. Without ``default``: required."""
 
     text: str
     default: Any = None
@@ -64,7 +64,9 @@ VERBS: Mapping[str, Verb] = {
         "the card",
         {"fault": Field("full: no room; error: every write fails; slow: 3 s an operation", choices=("none", "full", "error", "slow"))},
     ),
-    "microphone": Verb("the microphone", {"fault": Field("unplugged: its frames end and it does not start", choices=("none", "unplugged"))}),
+    "microphone": Verb(
+        "the microphone", {"fault": Field("unplugged: its frames end and it does not start", choices=("none", "unplugged"))}
+    ),
     "camera": Verb(
         "sensor and encoder",
         {

@@ -19,7 +19,6 @@ from rich.table import Table
 
 from firmware.errors import UnavailableError, UsageError
 from tools.console import output, progress
-from tools.exhibit import check_source, fresh_directory
 from tools.scenario import Scenario, load_scenario, parse_scenario, shipped
 
 DEFAULT_PORT = 8040
@@ -65,6 +64,8 @@ def _list(as_json: bool) -> None:
 def _place(keep: Path | None) -> Iterator[Path]:
     """A directory for the run: a new one that stays, or one that is gone afterwards."""
     if keep is not None:
+        from tools.exhibit import fresh_directory  # here: it brings the codecs
+
         fresh_directory(keep)
         yield keep
         return
@@ -105,6 +106,8 @@ def _serve(host: str, port: int, profile: str, source: str, officer: str, keep: 
     except ModuleNotFoundError as error:
         raise UnavailableError(f"the page needs the library {error.name!r}", remedy="pip install 'oathcam[sim]'.") from None
     if source:
+        from tools.exhibit import check_source
+
         check_source(source, keep or Path("/nonexistent"))
     with _place(keep) as directory:
         logging.basicConfig(filename=directory / "oathcamd.log", level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

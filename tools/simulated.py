@@ -58,7 +58,9 @@ class Phase(Enum):
     """It switched itself off, in order."""
 
 
-def provision_simulated(directory: Path, agency: Agency, profile: str, officer: str, policy: Mapping[str, Any], source: str = "") -> DeviceConfig:
+def provision_simulated(
+    directory: Path, agency: Agency, profile: str, officer: str, policy: Mapping[str, Any], source: str = ""
+) -> DeviceConfig:
     """One simulated camera of ``agency`` in ``directory``; ``policy`` overrides the profile's rules, table by table."""
     _, text = read_profile(profile)
     if policy:
@@ -83,7 +85,9 @@ def _overridden(text: str, policy: Mapping[str, Any]) -> str:
 class SimulatedCamera:
     """Everything but ``phase`` and ``state`` belongs to the thread that calls :meth:`run`."""
 
-    def __init__(self, world: World, config: DeviceConfig, on_sync: Callable[[], None], on_undock: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, world: World, config: DeviceConfig, on_sync: Callable[[], None], on_undock: Callable[[], None] = lambda: None
+    ) -> None:
         self.world = world
         self.config = config
         self.phase = Phase.STARTING

@@ -1,12 +1,13 @@
 """The page's server: what it answers, and to which request. Loopback, guarded (``guard.py``); nothing is fetched from anywhere.
 
 GET ``/`` is the page, ``/static/…`` its files, ``/events`` what happens (server-sent events), ``/picture`` the newest still,
-``/recordings/<id>.zip`` and ``.mp4`` evidence. POST ``/act`` does something, ``/verify`` judges, ``/scenario`` makes a file of what was done,
-``/new`` begins anew with another camera. Handlers that compute run in threads, so that events go on.
+``/recordings/<id>.zip`` and ``.mp4`` evidence. POST ``/act`` does something, ``/verify`` judges, ``/scenario`` makes a file of what was
+done, ``/new`` begins anew with another camera. What computes runs in threads, so that events go on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import threading
@@ -15,9 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import anyio
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -37,7 +36,7 @@ from tools.simweb.session import Session
 HERE = Path(__file__).resolve().parent
 _LOOK_S = 0.1
 _LEAVES_AT_ONCE = 400
-_PICTURE_WAIT_S = 2.0
+_PICTURE_WAIT_S, _PICTURE_LOOK_S = 2.0, 0.03
 
 
 class Page:
@@ -86,7 +85,7 @@ class Page:
         policy = self.session.policy
         return environment.get_template("index.html.j2").render(
             token=self.token,
-            machine=Markup(draw()),  # noqa: S704 - our own drawing; what it says of the table is escaped there
+            machine=draw(),
             ways=ways_out(),
             policy=policy,
             profile=self._head.profile,
@@ -111,7 +110,7 @@ def make_app(page: Page) -> Guard:
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
     app = Starlette(routes=routes, exception_handlers={OathcamError: _refused, HalError: _refused})
-    return Guard(app, page.token, lambda: page.port)  # type: ignore[arg-type]  # ASGI's types, spelt otherwise
+    return Guard(app, page.token, lambda: page.port)
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -150,12 +149,13 @@ class _Handlers:
     async def picture(self, request: Request) -> Response:
         """The first still that is not number ``after``, as soon as there is one; 204 when there is none for a while."""
         after = request.query_params.get("after", "0")
-        with anyio.move_on_after(_PICTURE_WAIT_S):
-            while not self._page.ending:
-                found = self._page.session.viewer.newest(int(after) if after.isdigit() else 0)
-                if found is not None:
-                    return Response(found[1], media_type="image/jpeg", headers={"x-number": str(found[0])})
-                await anyio.sleep(0.03)
+        tries = round(_PICTURE_WAIT_S / _PICTURE_LOOK_S)
+        while tries and not self._page.ending:
+            found = self._page.session.viewer.newest(int(after) if after.isdecimal() and len(after) < 16 else 0)
+            if found is not None:
+                return Response(found[1], media_type="image/jpeg", headers={"x-number": str(found[0])})
+            await asyncio.sleep(_PICTURE_LOOK_S)
+            tries -= 1
         return Response(status_code=204)
 
     async def act(self, request: Request) -> Response:
@@ -198,16 +198,17 @@ class _Handlers:
     async def _stream(self) -> AsyncIterator[str]:
         """Everything once, then what changes; another session begins with everything again."""
         told: dict[str, Any] = {}
-        sent_leaves, sent_cues = 0, -1
+        number = sent_leaves = 0
+        sent_cues = self._page.session.cues_played
         while not self._page.ending:
             session, key = self._page.session, (self._page.number, self._page.session.ledger.generation)
             session.ledger.poll()
             if told.get("key") != key:
                 told = {"key": key}
                 sent_leaves = 0
-                sent_cues = session.cues_played if sent_cues < 0 else 0
-                yield _event("begin", {"session": key[0]})
-            sent_cues = min(sent_cues, session.cues_played)
+                sent_cues = 0 if number and number != key[0] else sent_cues
+                number = key[0]
+                yield _event("begin", {"session": number})
             for name, value in (("state", session.snapshot()), ("clock", session.clock())):
                 if told.get(name) != value:
                     told[name] = value
@@ -220,11 +221,11 @@ class _Handlers:
                 sent_leaves += len(fresh)
                 yield _event("leaves", [leaf_row(one) for one in fresh])
                 yield _event("recordings", [asdict(one) for one in recording_rows(session.ledger.entries)])
-            await anyio.sleep(_LOOK_S)
+            await asyncio.sleep(_LOOK_S)
 
 
 async def _aside(job: Callable[[], Any]) -> Any:
-    return await anyio.to_thread.run_sync(job)
+    return await asyncio.to_thread(job)
 
 
 def _event(name: str, value: Any) -> str:

@@ -27,6 +27,7 @@ class Docking:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._again = self._running = self._closed = False
+        self._outcomes = ""
         self.said = ""
         """The newest sync in a few words, for the page."""
         self._starting = threading.Thread(target=self._start, args=(identity, store, log), name="dock-start", daemon=True)
@@ -85,14 +86,18 @@ class Docking:
         said, complained = self._process.communicate()
         with self._lock:
             code, self._process = self._process.returncode, None
-        self.said = _summary(code, said, complained)
+        self.said = self._summary(code, said, complained)
 
-
-def _summary(code: int, said: str, complained: str) -> str:
-    if said.strip():
+    def _summary(self, code: int, said: str, complained: str) -> str:
+        """The second sync of a visit brings the ledger with the receipts, and no recording: the first's stay said."""
+        if not said.strip():
+            return _failure(code, complained)
         report = json.loads(said.strip().splitlines()[-1])
-        done = ", ".join(f"{one['recording']} {one['outcome']}" for one in report["recordings"]) or "nothing new"
-        return f"{done}; {report['ledger_size']} leaves held"
+        self._outcomes = ", ".join(f"{one['recording']} {one['outcome']}" for one in report["recordings"]) or self._outcomes
+        return f"{self._outcomes or 'nothing new'}; {report['ledger_size']} leaves held"
+
+
+def _failure(code: int, complained: str) -> str:
     if code < 0:
         return "cut off; the next visit goes on where it was"
     return (complained.strip().splitlines() or [f"exit code {code}"])[0]

@@ -113,7 +113,11 @@ def _judge(session: Session, paths: list[Path]) -> dict[str, Any]:
     try:
         checked = check(session.place, paths)
     except UnavailableError as error:
-        return {"verdict": "cannot tell", "passed": 0, "findings": [{"severity": "missing", "text": str(error), "code": "", "remedy": error.remedy}]}
+        return {
+            "verdict": "cannot tell",
+            "passed": 0,
+            "findings": [{"severity": "missing", "text": str(error), "code": "", "remedy": error.remedy}],
+        }
     findings = [finding for one in checked for finding in one.report.all_findings]
     return {
         "verdict": worst([one.report.verdict for one in checked]).value,

@@ -1,7 +1,7 @@
 """The state machine as a drawing for the page, made from the transition table: a row that is added there is an arrow here.
 
-Responsible for where a state stands and how an arrow bends; which arrows there are, and what leads from a state, the table says. The text is
-a function of the table alone.
+Responsible for where a state stands and how an arrow bends; which arrows there are, and what leads from a state, the table says. The text
+is a function of the table alone.
 """
 
 from __future__ import annotations
@@ -107,8 +107,14 @@ def _arrow(source: str, target: str, labels: list[str]) -> str:
     drawn = f'<path class="arrow" data-from="{source}" data-to="{target}" d="{path}" marker-end="url(#tip)"><title>{title}</title></path>'
     if not told:
         return drawn
-    mid = ((start[0] + 2 * middle[0] + end[0]) / 4, (start[1] + 2 * middle[1] + end[1]) / 4)
-    return drawn + f'<text class="said" x="{mid[0]:.0f}" y="{mid[1] - 6:.0f}">{escape(told[0].partition(" [")[0])}</text>'
+    at = 0.75 if bend else 0.5
+    x, y = (sum(share * point[axis] for share, point in zip(_shares(at), (start, middle, end), strict=True)) for axis in (0, 1))
+    return drawn + f'<text class="said" x="{x:.0f}" y="{y - 6:.0f}">{escape(told[0].partition(" [")[0])}</text>'
+
+
+def _shares(at: float) -> tuple[float, float, float]:
+    """Of a quadratic curve's three points, ``at`` of the way along it."""
+    return (1 - at) ** 2, 2 * at * (1 - at), at**2
 
 
 def _edge_of(name: str, towards: tuple[float, float]) -> tuple[float, float]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -34,13 +37,16 @@ def loopback(host: str) -> str:
     except ValueError:
         inside = False
     if not inside:
-        raise UsageError(f"the page is served on this machine only, not on {host!r}", remedy="Leave --host out; use ssh -L to see it elsewhere.")
+        raise UsageError(
+            f"the page is served on this machine only, not on {host!r}", remedy="Leave --host out; use ssh -L to see it elsewhere."
+        )
     return address
 
 
 def serve(host: str, port: int, profile: str, source: str, officer: str, directory: Path) -> None:
     """Serve until a signal. ``directory`` is filled with what the cameras leave."""
     address = loopback(host)
+    signal.signal(signal.SIGTERM, _interrupt)
     listening = _bind(address, port)
     head = Scenario("page", "Recorded on the page.", 1.0, profile=profile, officer=officer, picture="policy")
     with listening:
@@ -53,9 +59,15 @@ def serve(host: str, port: int, profile: str, source: str, officer: str, directo
             options = {"log_level": "error", "lifespan": "off", "timeout_graceful_shutdown": _GRACE_S, "ws": "none", "server_header": False}
             server = _Server(uvicorn.Config(make_app(page), **options))  # type: ignore[arg-type]
             server.page = page
-            server.run(sockets=[listening])
+            with suppress(KeyboardInterrupt):
+                server.run(sockets=[listening])
         finally:
             page.close()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """What asks for the end: the server ends its answers first, and raises the signal again."""
+    raise KeyboardInterrupt
 
 
 def _bind(address: str, port: int) -> socket.socket:

@@ -137,7 +137,11 @@ class Session:
         """What grows all the time: the camera's clock and how far the world lags behind the wall's."""
         at_ns = self.world.outside_ns()
         wall_ns = self.world.true_wall_ns(at_ns) + self.world.wall.error_ns
-        return {"seconds": int(at_ns / SECOND), "wall": format_utc(wall_ns)[:19] + "Z", "slipped_s": round(self.world.slipped_ns / SECOND, 1)}
+        return {
+            "seconds": int(at_ns / SECOND),
+            "wall": format_utc(wall_ns)[:19] + "Z",
+            "slipped_s": round(self.world.slipped_ns / SECOND, 1),
+        }
 
     def _run(self) -> None:
         try:
@@ -158,7 +162,7 @@ class Session:
     def _finger(self, now_ns: int, finger_ms: float) -> int:
         before_ns, before_ms = self._edge
         apart_ns = round((finger_ms - before_ms) * MS)
-        at_ns = max(now_ns, before_ns + apart_ns) if 0 <= apart_ns <= _FINGER_NS else now_ns
+        at_ns = max(now_ns, before_ns + (apart_ns if 0 <= apart_ns <= _FINGER_NS else 0))
         self._edge = (at_ns, finger_ms)
         return at_ns
 

@@ -142,7 +142,8 @@ def hint(state: str, policy: Policy) -> str:
         State.BOOTING.value: "Starting. A double press now is remembered.",
         State.READY.value: "Press the record button twice, quickly. The recording starts with "
         f"what was seen in the {policy.pre_event.seconds} s before.",
-        State.RECORDING.value: f"One press sets a mark. To stop, {hold}." + (" Then press once to confirm." if activation.confirm_stop else ""),
+        State.RECORDING.value: f"One press sets a mark. To stop, {hold}."
+        + (" Then press once to confirm." if activation.confirm_stop else ""),
         State.SLEEPING.value: "Asleep: no pictures. Holding the function button wakes it; a double press records at once.",
         State.DOCKED.value: "In the dock: recordings go to the store. Green means that all is transferred and charged.",
         State.FAULT.value: "Something that a recording needs does not work. A double press is remembered until it does.",

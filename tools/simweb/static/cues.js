@@ -18,7 +18,7 @@ export function startSound(box) {
 export function playCue(cue) {
   show(cue);
   shake(cue.pulses);
-  if (navigator.vibrate && cue.pulses.length) navigator.vibrate(cue.pulses.flat());
+  if (navigator.vibrate && navigator.userActivation?.hasBeenActive && cue.pulses.length) navigator.vibrate(cue.pulses.flat());
   if (tonesOn && audio) sound(cue.tones);
 }
 
