@@ -10,7 +10,22 @@ from tools.scenario_run import Found
 LENGTH_TOLERANCE_S = 1.5
 """A recording begins and ends with a whole GOP of one second."""
 _TELLING: tuple[str, ...] = (
-    *("boot", "sleep", "wake", "mark", "mute", "unmute", "drop", "unattested", "torn", "fault", "recovered", "escalation", "clock", "power"),
+    *(
+        "boot",
+        "sleep",
+        "wake",
+        "mark",
+        "mute",
+        "unmute",
+        "drop",
+        "unattested",
+        "torn",
+        "fault",
+        "recovered",
+        "escalation",
+        "clock",
+        "power",
+    ),
     *("dock", "undock", "receipt", "release", "shutdown"),
 )
 """Kinds of leaves whose number does not hang on how fast anything was."""

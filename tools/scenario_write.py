@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from tools.scenario import FORMAT, Action, Expect, Scenario
 from tools.scenario_verbs import VERBS
+from tools.toml import toml
 
 _HEAD = ("name", "description", "profile", "seed", "officer", "picture", "end")
 
@@ -36,12 +35,3 @@ def _expected(expect: Expect) -> list[str]:
     values = {one.name: getattr(expect, one.name) for one in fields(expect)}
     empty: tuple[Any, ...] = (None, {}, ())
     return [f"{name} = {toml(value)}" for name, value in values.items() if value not in empty]
-
-
-def toml(value: Any) -> str:
-    """A TOML value: JSON's strings, numbers and flags are TOML's."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{name} = {toml(one)}" for name, one in value.items()) + " }"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(toml(one) for one in value) + "]"
-    return json.dumps(value, ensure_ascii=True)

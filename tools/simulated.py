@@ -28,7 +28,7 @@ from hal.sim.world import World
 from tools.policies import read_profile
 from tools.provision import Agency, CameraOrder, make_camera
 from tools.scenario import Action
-from tools.scenario_write import toml
+from tools.toml import toml
 
 log = logging.getLogger("oathcam.sim")
 

@@ -208,7 +208,9 @@ def test_every_width_fits(page: Browser, width: int) -> None:
 def test_everything_has_a_name(page: Browser) -> None:
     """What a screen reader meets: every control, the picture and the drawing are named."""
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
-    controls = [one for one in nodes if one.get("role", {}).get("value") in ("button", "slider", "combobox", "checkbox", "textbox", "image")]
+    controls = [
+        one for one in nodes if one.get("role", {}).get("value") in ("button", "slider", "combobox", "checkbox", "textbox", "image")
+    ]
     assert len(controls) > 20
     assert [one for one in controls if not one.get("name", {}).get("value")] == []
 

@@ -131,8 +131,8 @@ async def _body(request: Request) -> dict[str, Any]:
 
 def _word(value: dict[str, Any], name: str, longest: int) -> str:
     text = value.get(name, "")
-    if not isinstance(text, str) or len(text) > longest:
-        raise UsageError(f"{name}: expected a text of at most {longest} characters")
+    if not isinstance(text, str) or len(text) > longest or not text.isprintable():
+        raise UsageError(f"{name}: expected at most {longest} printable characters")
     return text
 
 
