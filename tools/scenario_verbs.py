@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value beside ``at`` and ``do``: one of ``choices``, a flag, or a number from ``low`` to ``high``. Without ``default``: required."""
+    """One value beside ``at`` and ``do``: one of ``choices``, a flag, or a number from ``low`` to ``high``. No ``default``: required."""
 
     text: str
     default: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from firmware.errors import UsageError
 from tools.scenario import Action, Expect, Scenario, action_fields, load_scenario, make_action, parse_scenario, shipped
 from tools.scenario_expect import differences, expectations
-from tools.scenario_run import Found
+from tools.scenario_run import Found, run_scenario
 from tools.scenario_verbs import LATER, VERBS
 from tools.scenario_write import write_scenario
 
@@ -138,6 +139,44 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     for name in ("no-such-scenario", str(tmp_path), str(tmp_path / "absent.toml")):
         with pytest.raises(UsageError, match="cannot read scenario"):
             load_scenario(name)
+
+
+# --- the document
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scenarios.md"
+
+
+def table(name: str) -> dict[str, str]:
+    """First column → the rest of the row, of the table under a comment."""
+    rows = DOCUMENT.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    return {row.split("|")[1].strip().strip("`"): row.split("|", 2)[2] for row in rows}
+
+
+def test_the_document_has_every_action_and_its_fields() -> None:
+    rows = table("actions")
+    assert list(rows) == list(VERBS)
+    for do, verb in VERBS.items():
+        assert set(re.findall(r"`(\w+)`", rows[do])) == {
+            *verb.fields,
+            *(one for field in verb.fields.values() for one in field.choices),
+        } - ({"record", "function"} if "button" in verb.fields else set())
+
+
+def test_the_document_has_every_expectation() -> None:
+    assert sorted(table("expect")) == sorted(one.name for one in dataclasses.fields(Expect))
+
+
+def test_the_document_has_every_field_of_the_head() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## Head\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE)) == {"format", *(one.name for one in dataclasses.fields(Scenario))} - {
+        "actions",
+        "expect",
+    }
+
+
+def test_the_example_of_the_document_is_as_it_says(tmp_path: Path) -> None:
+    scenario = parse_scenario(DOCUMENT.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0], "docs/scenarios.md")
+    assert differences(scenario.expect, run_scenario(scenario, tmp_path)) == []
 
 
 # --- expectations
