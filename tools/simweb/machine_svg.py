@@ -28,6 +28,8 @@ _PLACES: dict[str, tuple[float, float]] = {
     "any": (320, 392),
 }
 _BENDS = {(State.SLEEPING.value, State.RECORDING.value): -0.1, (State.READY.value, State.RECORDING.value): -0.1}
+_SAID_AT = {(State.SLEEPING.value, State.RECORDING.value): 0.72}
+"""Where along its arrow an event's name stands, when not in the middle."""
 _COMMON = 5
 """An arrow that leads from so many states to one place is drawn once, from "any state"."""
 _SHOWN = ("double pressed", "sleep requested")
@@ -107,7 +109,7 @@ def _arrow(source: str, target: str, labels: list[str]) -> str:
     drawn = f'<path class="arrow" data-from="{source}" data-to="{target}" d="{path}" marker-end="url(#tip)"><title>{title}</title></path>'
     if not told:
         return drawn
-    at = 0.75 if bend else 0.5
+    at = _SAID_AT.get((source, target), 0.5)
     x, y = (sum(share * point[axis] for share, point in zip(_shares(at), (start, middle, end), strict=True)) for axis in (0, 1))
     return drawn + f'<text class="said" x="{x:.0f}" y="{y - 6:.0f}">{escape(told[0].partition(" [")[0])}</text>'
 

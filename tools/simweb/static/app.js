@@ -33,6 +33,7 @@ function showState(state) {
   $("scenario-count").textContent = state.actions ? `${state.actions} action${state.actions === 1 ? " was" : "s were"} noted since this camera first booted` : "Nothing was done yet";
   if (name !== shown) say(`Camera: ${name}. ${$("hint").textContent}`);
   document.body.dataset.state = name;
+  if (name !== shown) showRecordings();
   shown = name;
 }
 

@@ -13,13 +13,18 @@ const PLACES = {
 
 export function clearRecordings() {
   known.clear();
+  newest = [];
   const empty = document.createElement("li");
   empty.className = "empty";
   empty.textContent = "None yet. Everything that is recorded can be fetched here, sealed or opened, and verified.";
   list.replaceChildren(empty);
 }
 
-export function showRecordings(rows) {
+let newest = [];
+
+/** `rows` as the ledger tells of them; without any, the same again: what became of an open recording depends on the power, too. */
+export function showRecordings(rows = newest) {
+  newest = rows;
   for (const row of rows) {
     if (!known.has(row.recording)) {
       list.querySelector(".empty")?.remove();
@@ -58,7 +63,8 @@ function make(recording) {
 }
 
 function update(entry, row) {
-  const parts = [PLACES[row.place], `${row.seconds.toFixed(0)} s kept`];
+  const cut = row.place === "recording" && document.body.dataset.state === "off";
+  const parts = [cut ? "cut off; the next boot closes it" : PLACES[row.place], `${row.seconds.toFixed(0)} s kept`];
   if (row.marks) parts.push(row.marks === 1 ? "1 mark" : `${row.marks} marks`);
   if (row.end) parts.push(`ended by ${row.end.replaceAll("-", " ")}`);
   entry.line.textContent = parts.join(" · ");
