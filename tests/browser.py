@@ -116,6 +116,13 @@ class Browser:
             time.sleep(0.05)
         return value
 
+    def becomes(self, expression: str, seconds: float) -> bool:
+        """Whether ``expression`` is true within that time."""
+        deadline = time.monotonic() + seconds
+        while not (found := bool(self.value(expression))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
     def text(self, selector: str) -> str:
         return self.value(f"document.querySelector({json.dumps(selector)})?.textContent ?? ''")
 

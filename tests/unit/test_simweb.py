@@ -19,7 +19,7 @@ from firmware.machine.states import State
 from firmware.machine.table import TABLE, Target
 from firmware.policy.load import parse_policy
 from hal.interfaces import Cue
-from hal.sim.timeline import SECOND
+from hal.sim.timeline import MS, SECOND
 from tools.diagram import changes
 from tools.policies import read_profile
 from tools.scenario import Scenario
@@ -193,12 +193,14 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 def test_edges_are_as_far_apart_as_the_finger_says(session: Session) -> None:
     """However late a message comes, and never before the edge before it."""
-    at = [session._finger(0, 1000.0), session._finger(0, 4500.0), session._finger(0, 4400.0)]
-    assert at[1] - at[0] == 3500 * 1_000_000
-    assert at[2] == at[1]
-    late = at[2] + 9 * SECOND
-    assert session._finger(late, 4480.0) == late
-    assert session._finger(late, 90_000.0) == late
+    at = [session._finger(SECOND, 11_000.0)]
+    assert at[0] > SECOND  # a little ahead, for what comes late
+    at += [session._finger(SECOND, 11_080.0), session._finger(at[0] + 200 * MS, 11_230.0), session._finger(0, 14_800.0)]
+    assert [one - at[0] for one in at[1:]] == [80 * MS, 230 * MS, 3800 * MS]
+    assert session._finger(0, 14_000.0) == at[3]
+    late = at[3] + 9 * SECOND
+    assert session._finger(late, 14_100.0) == late
+    assert session._finger(late + SECOND, 90_000.0) > late + SECOND
 
 
 def test_what_is_done_is_noted_at_the_instant_of_the_world(session: Session) -> None:

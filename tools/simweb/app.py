@@ -159,12 +159,15 @@ class _Handlers:
         return Response(status_code=204)
 
     async def act(self, request: Request) -> Response:
-        body = await _body(request)
-        finger = body.get("finger_ms")
-        fields = body.get("fields", {})
-        if not isinstance(fields, dict) or not (finger is None or type(finger) in (int, float)):
-            raise UsageError("expected 'do', 'fields' and perhaps 'finger_ms'")
-        self._page.session.act(body.get("do"), fields, finger)
+        """What was done since the last request, in order."""
+        done = (await _body(request)).get("actions")
+        if not isinstance(done, list) or not all(isinstance(one, dict) for one in done):
+            raise UsageError("expected a list of actions")
+        for one in done:
+            finger, fields = one.get("finger_ms"), one.get("fields", {})
+            if not isinstance(fields, dict) or not (finger is None or type(finger) in (int, float)):
+                raise UsageError("expected 'do', 'fields' and perhaps 'finger_ms'")
+            self._page.session.act(one.get("do"), fields, finger)
         return JSONResponse({})
 
     async def verify(self, request: Request) -> Response:

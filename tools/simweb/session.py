@@ -34,6 +34,9 @@ log = logging.getLogger("oathcam.sim")
 
 T = TypeVar("T")
 _WAIT_S = 20.0
+_AHEAD_NS = 100 * MS
+"""A finger's first edge is put so far ahead that the next ones, which may come late, still keep their distance."""
+_GESTURE_NS = SECOND
 _FINGER_NS = 10 * SECOND
 """Longer between two edges than this, and the page's clock says nothing about their distance."""
 
@@ -162,7 +165,9 @@ class Session:
     def _finger(self, now_ns: int, finger_ms: float) -> int:
         before_ns, before_ms = self._edge
         apart_ns = round((finger_ms - before_ms) * MS)
-        at_ns = max(now_ns, before_ns + (apart_ns if 0 <= apart_ns <= _FINGER_NS else 0))
+        kept_ns = before_ns + (apart_ns if 0 <= apart_ns <= _FINGER_NS else 0)
+        # One that comes late, yet belongs to the edge before it, is late by no more than it must; any other begins a gesture.
+        at_ns = kept_ns if kept_ns >= now_ns else now_ns if apart_ns <= _GESTURE_NS else now_ns + _AHEAD_NS
         self._edge = (at_ns, finger_ms)
         return at_ns
 

@@ -1,7 +1,8 @@
 // Requests to the server that gave out this page: every POST carries the page's token, and they keep their order.
 
 const token = document.querySelector('meta[name="token"]').content;
-let last = Promise.resolve();
+let waiting = [];
+let sending = false;
 
 /** POST a JSON body; resolves to the answer, rejects with a sentence. */
 export async function post(path, body) {
@@ -13,11 +14,22 @@ export async function post(path, body) {
   return read(answer);
 }
 
-/** Let something happen to the camera. Actions arrive in the order in which they were done. */
-export function act(action, fields = {}, fingerMs = null) {
-  const body = { do: action, fields, finger_ms: fingerMs };
-  last = last.then(() => post("/act", body)).catch((error) => say(error.message));
-  return last;
+/** Let something happen to the camera. Actions arrive in the order in which they were done; those that come while a request is under way
+ *  go together with the next. */
+export async function act(action, fields = {}, fingerMs = null) {
+  waiting.push({ do: action, fields, finger_ms: fingerMs });
+  if (sending) return;
+  sending = true;
+  while (waiting.length) {
+    const actions = waiting;
+    waiting = [];
+    try {
+      await post("/act", { actions });
+    } catch (error) {
+      say(error.message);
+    }
+  }
+  sending = false;
 }
 
 /** Fetch a file and let the browser keep it under `name`; rejects with a sentence when it is refused. */
