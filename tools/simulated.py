@@ -17,7 +17,7 @@ from typing import Any
 
 from firmware.boot import boot as boot_firmware
 from firmware.config import DeviceConfig, load_config
-from firmware.daemon import Daemon
+from firmware.daemon import EXIT_REBOOT, Daemon
 from firmware.errors import OathcamError
 from hal.errors import HalError, PowerCut
 from hal.interfaces import ButtonName, Hal, KeyProtection, LampName
@@ -35,8 +35,6 @@ log = logging.getLogger("oathcam.sim")
 SERIAL = "SIM-0001"
 SENSOR_START_NS = 800 * MS
 """From a start of the camera to its first picture."""
-RESTART_NS = 2 * SECOND
-"""The service manager's pause before it starts a recorder again."""
 SLOW_NS = 3 * SECOND
 """One operation of a card that is slow."""
 SMALL = {"video": {"width": 320, "height": 240, "bitrate_bps": 250_000}}
@@ -129,7 +127,7 @@ class SimulatedCamera:
         _PERFORM[action.do](self, action.fields)
 
     def _live(self) -> None:
-        self.phase = Phase.STARTING
+        self.phase = Phase.RESTARTING if self.world.stays_up else Phase.STARTING
         hal: Hal | None = None
         try:
             hal = self._power_on()
@@ -138,11 +136,12 @@ class SimulatedCamera:
                 self.phase = Phase.ON
                 self._run_daemon(self.daemon)
         except PowerCut:
+            self.world.stays_up = False
             self.phase = Phase.OFF if not self._battery_in else Phase.DOWN
             self._switched_on = self._battery_in = self._battery_in and self.world.battery.state(self.world.now_ns).percent > 0
         except (HalError, OathcamError) as error:
             log.error("the recorder ended: %s", error)
-            self._again_after_pause()
+            self._again(reboots=False)
         finally:
             self.daemon = None
             if hal is not None:
@@ -168,24 +167,23 @@ class SimulatedCamera:
         daemon.close()
         if daemon.exit_code:
             log.info("the recorder asks for another one (exit code %d)", daemon.exit_code)
-            self._again_after_pause()
+            self._again(reboots=daemon.exit_code == EXIT_REBOOT)
         else:
             self._switched_on, self.phase = False, Phase.DOWN
+            self.world.stays_up = False
 
     def _at_horizon(self) -> bool:
         return self.world.horizon_ns is not None and self.world.now_ns >= self.world.horizon_ns
 
-    def _again_after_pause(self) -> None:
-        self._switched_on, self.phase = False, Phase.RESTARTING
-        self.world.after(RESTART_NS, self._switch_on)
-
-    def _switch_on(self) -> None:
-        self._switched_on = self._battery_in
+    def _again(self, reboots: bool) -> None:
+        """Another process on the same board, or after exit code 75 another boot; the world keeps the service manager's pause."""
+        self.world.stays_up = not reboots
 
     # --- what is done to it
 
     def _pull_battery(self) -> None:
         self._battery_in, self.phase = False, Phase.OFF
+        self.world.stays_up = False
         self.world.lose_power()
 
     def _insert_battery(self) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hal.errors import PowerCut
 from hal.interfaces import Hal, VideoFormat
 from hal.sim.boot import boot
 from hal.sim.paced import LATE_NS, PacedWorld
@@ -143,83 +142,20 @@ class _Sink:
         raise AssertionError(reason)
 
 
-# --- a slow card
-
-
-def written(hal: Hal, done: list[int], world: World) -> None:
-    file = hal.volume.create("a")
-    file.write(b"x")
-    file.close()
-    done.append(world.now_ns)
-
-
-def test_the_loop_goes_on_while_the_card_is_slow(tmp_path: Path) -> None:
-    """Two operations of a second each, beside the loop's own events."""
+def test_a_card_may_become_slow_in_mid_life(tmp_path: Path) -> None:
+    """Where the world says so: the loop goes on meanwhile, and another life is no quicker for it."""
     world = World(WALL_NS)
+    world.anything_may_be_slow = True
     hal = started(world, tmp_path)
     worker, done, ticks = hal.make_worker("w", 4), [], []
-    world.card.slow_ns = SECOND
+    assert worker.submit(lambda: hal.volume.make_directory("a"))
+    world.card.delay.each_ns = SECOND
     world.at(500 * MS, lambda: ticks.append(world.now_ns))
-    assert worker.submit(lambda: written(hal, done, world))
-    world.run_until(1500 * MS)
+    worker.submit(lambda: (hal.volume.make_directory("b"), done.append(world.now_ns)))
+    world.run_until(900 * MS)
     assert (ticks, done) == ([500 * MS], [])
-    world.run_until(3 * SECOND)
-    assert done == [2 * SECOND]
-    worker.close()
-    hal.close()
-
-
-def test_jobs_keep_their_order_when_the_card_is_quick_again(tmp_path: Path) -> None:
-    world = World(WALL_NS)
-    hal = started(world, tmp_path)
-    worker, ran = hal.make_worker("w", 4), []
-    world.card.slow_ns = SECOND
-    worker.submit(lambda: (hal.volume.make_directory("d"), ran.append("slow")))
-    world.card.slow_ns = 0
-    worker.submit(lambda: ran.append("second"))
-    assert ran == []
-    worker.close()
-    assert ran == ["slow", "second"]
-    hal.close()
-
-
-def test_a_power_cut_ends_what_waits_for_the_card(tmp_path: Path) -> None:
-    """Nothing that was waiting reaches the card, whatever its finally clauses try."""
-    world = World(WALL_NS)
-    hal = started(world, tmp_path)
-    worker, reached = hal.make_worker("w", 4), []
-
-    def job() -> None:
-        try:
-            hal.volume.make_directory("d")
-            reached.append("made")
-        finally:
-            with pytest.raises(PowerCut):
-                hal.volume.make_directory("e")
-
-    world.card.slow_ns = SECOND
-    worker.submit(job)
-    world.cut_power(SECOND // 2)
-    with pytest.raises(PowerCut):
-        hal.inbox.get()
-    assert reached == []
-    assert not (tmp_path / "card" / "d").exists()
-    assert not world.card.waiters
-
-
-def test_what_a_job_raises_comes_out_in_the_loop(tmp_path: Path) -> None:
-    world = World(WALL_NS)
-    hal = started(world, tmp_path)
-    worker = hal.make_worker("w", 4)
-    world.card.slow_ns = SECOND
-
-    def job() -> None:
-        hal.volume.make_directory("d")
-        raise ValueError("of the job")
-
-    worker.submit(job)
-    with pytest.raises(ValueError, match="of the job"):
-        world.run_until(2 * SECOND)
+    world.run_until(2 * SECOND)
+    assert done == [SECOND]
     worker.close()
     hal.close()
 

@@ -82,7 +82,13 @@ def _torn(f: _F) -> str:
 
 
 def _clock(f: _F) -> str:
-    return f"The clock is stepped by {f['offset_us'] / 1e6:+.3f} s ({f['source']})"
+    by = f"{f['offset_us'] / 1e6:+.3f} s"
+    told = {
+        "set": f"The clock is set by {by}",
+        "kept": f"The clock is off by {by}, and stays",
+        "noticed": f"Something stepped the clock by {by}",
+    }
+    return f"{told[f['action']]} ({f['source']}; trust {f['new_trust']})"
 
 
 def _escalation(f: _F) -> str:
