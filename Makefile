@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pi test torture vectors fuzz machine-test test-libcamera soak bench trace lint lock clean
+.PHONY: help demo demo-pi sim test torture vectors fuzz machine-test test-libcamera soak bench trace lint lock clean
 
 export SOURCE
 PYTHON := .venv/bin/python
@@ -21,6 +21,10 @@ help: ## this list
 demo: ## one officer's shift on the simulated camera; SOURCE=FILE replays a video of yours
 	@.ci/bootstrap demo
 	@.venv/bin/oathcam demo $${SOURCE:+--source "$$SOURCE"}
+
+sim: ## the virtual camera on a page, in your hand; SOURCE=FILE lets it look at a video of yours
+	@.ci/bootstrap demo
+	@.venv/bin/oathcam sim --web $${SOURCE:+--source "$$SOURCE"}
 
 demo-pi: ## the same shift in real time on the Pi's back-end, on the bench of the tests; SOURCE=FILE as above
 	@.ci/bootstrap test

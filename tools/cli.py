@@ -15,7 +15,7 @@ import typer
 import firmware
 from firmware.errors import OathcamError, UnavailableError, UsageError, escaped
 from hal.errors import HalError, HalUnavailable
-from tools import doctor, export, policies, provision, run, stamp, status, verify
+from tools import doctor, export, policies, provision, run, sim, stamp, status, verify
 from tools.console import errors
 from tools.dock import command as dock
 
@@ -56,6 +56,7 @@ def demo(
 
 app.add_typer(provision.app, name="provision")
 app.command("run")(run.run)
+app.command("sim")(sim.sim)
 app.command("doctor")(doctor.doctor)
 app.command("status")(status.status)
 app.add_typer(dock.app, name="dock")

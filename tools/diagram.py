@@ -38,29 +38,40 @@ def render() -> str:
     return "\n".join([_HEAD, "## Diagram", "", "```mermaid", *_diagram(), "```", "", "## Table", "", *_table(), "", *_ignored()]) + "\n"
 
 
-def _name(event: type) -> str:
+def event_words(event: type) -> str:
     """``DoublePressed`` -> ``double pressed``."""
     words = "".join(" " + letter.lower() if letter.isupper() else letter for letter in event.__name__)
     return words.strip()
 
 
+def guard_words(row: Row) -> str:
+    """What must hold for the row; empty when nothing must."""
+    return row.guard.__name__.replace("_", " ") if row.guard else ""
+
+
 def _guard(row: Row) -> str:
-    return f" [{row.guard.__name__.replace('_', ' ')}]" if row.guard else ""
+    return f" [{guard_words(row)}]" if row.guard else ""
 
 
 def _moves(row: Row) -> bool:
     return row.to is not Target.STAY
 
 
-def _diagram() -> list[str]:
-    """Changes of state only; what stays is in the table."""
+def changes() -> dict[tuple[str, str], list[str]]:
+    """(from, to) → what leads there: changes of state only, the ways from ``rest`` last."""
     edges: dict[tuple[str, str], list[str]] = {}
     for row in TABLE:
         for state in row.when if _moves(row) else ():
-            edges.setdefault((state.value, row.to.value), []).append(_name(row.event) + _guard(row))
+            edges.setdefault((state.value, row.to.value), []).append(event_words(row.event) + _guard(row))
+    for state, label in zip(_REST_TARGETS, _REST_LABELS, strict=True):
+        edges[Target.REST.value, state.value] = [label]
+    return edges
+
+
+def _diagram() -> list[str]:
+    """What stays is in the table."""
     lines = ["stateDiagram-v2", "    state rest <<choice>>", "    [*] --> booting"]
-    lines += [f"    {source} --> {target} : {', '.join(labels)}" for (source, target), labels in edges.items()]
-    lines += [f"    rest --> {state.value} : {label}" for state, label in zip(_REST_TARGETS, _REST_LABELS, strict=True)]
+    lines += [f"    {source} --> {target} : {', '.join(labels)}" for (source, target), labels in changes().items()]
     return [*lines, "    halted --> [*]"]
 
 
@@ -76,7 +87,7 @@ def _table() -> list[str]:
             if row.event is event and row.act.__name__ != "ignore":
                 guard = row.guard.__doc__.rstrip(".") if row.guard and row.guard.__doc__ else ""
                 states = ", ".join(state.value for state in row.when)
-                lines.append(f"| {_name(event)} | {states} | {guard} | {_action(row)} | {row.to.value} | {row.why} |")
+                lines.append(f"| {event_words(event)} | {states} | {guard} | {_action(row)} | {row.to.value} | {row.why} |")
     return lines
 
 
@@ -86,7 +97,7 @@ def _ignored() -> list[str]:
     for row in TABLE:
         if row.act.__name__ == "ignore" and row.when != (State.HALTED,):
             guard = row.guard.__doc__.rstrip(".") if row.guard and row.guard.__doc__ else ""
-            lines.append(f"| {_name(row.event)} | {', '.join(state.value for state in row.when)} | {guard} | {row.why} |")
+            lines.append(f"| {event_words(row.event)} | {', '.join(state.value for state in row.when)} | {guard} | {row.why} |")
     return [*lines, "| every event | halted |  | shut down: nothing can be recorded or written |"]
 
 

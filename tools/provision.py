@@ -10,7 +10,6 @@ the recipients' keys in hardware; the formats do not change.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import time
@@ -38,6 +37,7 @@ from tools import pki
 from tools.assigning import make_order, recipients_beside
 from tools.console import output
 from tools.policies import read_profile
+from tools.toml import toml
 
 app = typer.Typer(help="Make an agency, or a camera that belongs to it.", no_args_is_help=True)
 
@@ -228,10 +228,10 @@ def _policy_key(directory: Path) -> tuple[bytes, bytes]:
 
 
 def _config_text(order: CameraOrder, hal_options: str) -> str:
-    dock = f"\n[dock]\nhost = {_toml(order.dock_host)}\nport = {order.dock_port}\n" if order.dock_host else ""
+    dock = f"\n[dock]\nhost = {toml(order.dock_host)}\nport = {order.dock_port}\n" if order.dock_host else ""
     return (
         "# One camera. Paths are relative to this file.\n"
-        f"serial = {_toml(order.serial)}\nmodel = {_toml(order.model)}\n"
+        f"serial = {toml(order.serial)}\nmodel = {toml(order.model)}\n"
         'state_directory = "card"\nkey_directory = "keys"\nlink_directory = "link"\n'
         'trust_directory = "trust"\n'
         'policy = "policy.toml"\nrun_directory = "run"\n\n'
@@ -244,12 +244,7 @@ def _key_store_lines(order: CameraOrder) -> str:
     if order.protection not in (KeyProtection.TPM, KeyProtection.PKCS11):
         return ""
     table = settings_table(order.key_store)
-    return "".join(f"{key} = {_toml(value) if isinstance(value, str) else f'0x{value:08x}'}\n" for key, value in table.items())
-
-
-def _toml(text: str) -> str:
-    """A TOML basic string: JSON's escapes are a subset of TOML's."""
-    return json.dumps(text, ensure_ascii=True)
+    return "".join(f"{key} = {toml(value) if isinstance(value, str) else f'0x{value:08x}'}\n" for key, value in table.items())
 
 
 def hal_lines(order: CameraOrder, source: str = "", microphone: str = "") -> str:
@@ -261,7 +256,7 @@ def hal_lines(order: CameraOrder, source: str = "", microphone: str = "") -> str
         settings["microphone"] = microphone
     if order.backend == "pc":
         settings["hold_ms"] = read_profile(order.profile)[0].activation.hold_to_stop_ms + HOLD_SPARE_MS
-    return "".join(f"{name} = {_toml(value) if isinstance(value, str) else value}\n" for name, value in settings.items())
+    return "".join(f"{name} = {toml(value) if isinstance(value, str) else value}\n" for name, value in settings.items())
 
 
 @app.command("agency")

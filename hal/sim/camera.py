@@ -34,7 +34,7 @@ class _Take:
         self._source = source
         self._video = video
         self._jitter_ns = jitter_ns
-        self._began_ns = life.world.now_ns
+        self._began_ns = life.world.now_ns + life.world.camera.starting_ns
         self._dark = Canvas(video.width, video.height)
         self._dark.fill(_COVERED_LUMA)
         self._encoder: H264Encoder | None = None
@@ -45,6 +45,10 @@ class _Take:
         self.sensor_ns = self.encoder_ns = 0
         self.small: LumaPicture | None = None
         source.aim(Canvas(video.width, video.height), self._began_ns)
+
+    @property
+    def starting(self) -> bool:
+        return self._life.world.now_ns < self._began_ns
 
     def instant(self, number: int) -> int:
         """When picture ``number`` is exposed, world time."""
@@ -84,6 +88,8 @@ class _Take:
             self._stamp.burn(luma, captured)
         if number % self._video.fps == 0:
             self.small = shrink(luma, captured)
+        if world.viewfinder is not None:
+            world.viewfinder(at_ns, seen)
         self.sensor_ns = captured.boottime_ns
         if self._encoder is not None and self._encoder.at_gop_end and self._encoder.bitrate_bps != self._video.bitrate_bps:
             self._flush()
@@ -143,7 +149,7 @@ class SimCamera(Camera):
 
     def progress(self) -> CameraProgress:
         take = self._take
-        return CameraProgress() if take is None else CameraProgress(False, take.sensor_ns, take.encoder_ns)
+        return CameraProgress() if take is None else CameraProgress(take.starting, take.sensor_ns, take.encoder_ns)
 
     def low_resolution(self) -> LumaPicture | None:
         return None if self._take is None else self._take.small

@@ -57,6 +57,14 @@ class Card:
     """How long :attr:`CardFault.STALL` lasts; to be set before a life begins that is to meet it."""
     spoilt: set[str] = field(default_factory=set)
     """Names whose reading raises ``DeviceFault``: a bad sector."""
+    used_bytes: int = 0
+    """Of the evidence on the card, as the newest life's volume counts."""
+    limit_bytes: int | None = None
+    """Room for evidence once :meth:`leave_room` was called; before, the volume's own capacity."""
+
+    def leave_room(self, room_bytes: int) -> None:
+        """Make the card so large that ``room_bytes`` are free now, as if other things lay on it."""
+        self.limit_bytes = self.used_bytes + room_bytes
 
     def fail_at(self, operation: int, fault: CardFault) -> None:
         """Let the ``operation``-th counted operation from now (1 is the next) meet ``fault``."""

@@ -44,6 +44,8 @@ class Faults:
     reason: str = ""
     """A pending error: reported at the next picture or frame, then cleared; delivery ends until the next start."""
     failing_starts: int = 0
+    starting_ns: int = 0
+    """From a start to the first picture: a sensor takes its time."""
     encoder_stalled: bool = False
     """The encoder gives nothing back while the sensor goes on, until another encoder is started."""
 

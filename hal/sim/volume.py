@@ -96,7 +96,7 @@ class SimVolume(Volume):
         self._card = life.world.card
         self._capacity_bytes = capacity_bytes
         self._host_sync = host_sync
-        self._used_bytes = sum(size for _, size in self._walk(""))
+        self._card.used_bytes = sum(size for _, size in self._walk(""))
         self._durable: dict[str, int] = {}
         """Durable length of every file that has undurable bytes."""
         self._changes: list[_Change] = []
@@ -123,7 +123,7 @@ class SimVolume(Volume):
         self._begin("truncate", name)
         before = self._size(name)
         self._real.truncate(name, length_bytes)
-        self._used_bytes -= before - length_bytes
+        self._card.used_bytes -= before - length_bytes
         self._durable.pop(name, None)
 
     def rename(self, old: str, new: str) -> None:
@@ -188,7 +188,8 @@ class SimVolume(Volume):
 
     def free_bytes(self) -> int:
         self._life.check()
-        return max(0, self._capacity_bytes - self._used_bytes)
+        limit = self._card.limit_bytes
+        return max(0, (self._capacity_bytes if limit is None else limit) - self._card.used_bytes)
 
     def write(self, file: SimFile, real: VolumeFile, data: bytes) -> None:
         fault = self._fate("write", file.name)
@@ -197,7 +198,7 @@ class SimVolume(Volume):
         self._durable.setdefault(file.name, self._size(file.name))
         if fault is not CardFault.FULL and fault is not CardFault.IO_ERROR:
             real.write(bytes(room))
-            self._used_bytes += len(room)
+            self._card.used_bytes += len(room)
         self._suffer(fault, file.name)
         if len(room) < len(data):
             raise VolumeFull(f"no room on the volume for {file.name!r}")
@@ -309,7 +310,7 @@ class SimVolume(Volume):
 
     def _save(self, name: str, change: _Change) -> None:
         """Take a file out of sight for ``change``, which removes or replaces it."""
-        self._used_bytes -= self._size(name)
+        self._card.used_bytes -= self._size(name)
         self._saved += 1
         self._real.make_directory(_LIMBO)
         change.saved = f"{_LIMBO}/{self._saved}"

@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable
 from functools import partial
 
+from hal.canvas import Plane
 from hal.errors import DeviceFault, HalError, PowerCut
 from hal.interfaces import ButtonName, ClockReading, LampName
 from hal.sim.card import Card
@@ -47,7 +48,8 @@ class Life:
     @property
     def slow(self) -> bool:
         """Whether something of this world may take time to answer."""
-        return self.world.signer.planned or self.world.card.delay.planned or self.world.card.stall_ns > 0
+        world = self.world
+        return world.anything_may_be_slow or world.signer.planned or world.card.delay.planned or world.card.stall_ns > 0
 
     def answer(self, delay: Delay) -> None:
         """Every device call that may be late begins here: returns when the scenario lets it answer."""
@@ -119,6 +121,10 @@ class World(TimeLine):
         self.card = Card(self.rng("card"))
         self.signer = Delay()
         self.seen = Bystander()
+        self.anything_may_be_slow = False
+        """A card or a key store may become slow in mid-life: every life's worker is one that can hang."""
+        self.viewfinder: Callable[[int, Plane], None] | None = None
+        """Shown every picture that the sensor exposes: its instant, and I420 planes that are valid during the call only."""
         self.sync_requests: list[int] = []
         self.on_sync_request: Callable[[], None] | None = None
         self.contact_changed: Signal[ButtonName] = Signal()
@@ -240,9 +246,10 @@ class World(TimeLine):
         changes = _BOUNCES_NS if bounce else _BOUNCES_NS[:1]
         for index, offset_ns in enumerate(changes):
             level = closed if index % 2 == 0 else not closed
-            self.at(at_ns + offset_ns, partial(self._set_contact, button, level))
+            self.at(at_ns + offset_ns, partial(self.set_contact, button, level))
 
-    def _set_contact(self, button: ButtonName, closed: bool) -> None:
+    def set_contact(self, button: ButtonName, closed: bool) -> None:
+        """The bare contact, now: what a finger does."""
         self.contacts[button] = closed
         self.contact_changed.emit(button)
 

@@ -47,7 +47,7 @@ def test_every_import_is_declared() -> None:
     """What the tree imports is in pyproject.toml by name: nothing works only because something else happened to bring it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    devices = [name for extra in ("pi", "pc", "tpm", "pkcs11", "c2pa") for name in optional[extra]]
+    devices = [name for extra in ("pi", "pc", "tpm", "pkcs11", "c2pa", "sim") for name in optional[extra]]
     distributions = {normal(name) for name in [*project["dependencies"], *devices]}
     # libcamera's bindings come with the board's system and are on no index; who needs them needs picamera2.
     modules = {"alsaaudio": "pyalsaaudio", "cv2": "opencv-python", "libcamera": "picamera2", "nacl": "pynacl"}

@@ -14,6 +14,7 @@ from firmware.custody.entries import KINDS
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ["format.md", "threat-model.md", "time.md", "custody.md", "what-happens-when.md"]
 PAGES = [*(ROOT / "docs" / name for name in DOCUMENTS), ROOT / "docs" / "architecture.md", ROOT / "docs" / "keys.md", ROOT / "README.md"]
+PAGES.append(ROOT / "docs" / "scenarios.md")
 
 
 @cache

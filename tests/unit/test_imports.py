@@ -21,8 +21,8 @@ PACKAGES = ("firmware", "hal", "tools")
 BACKENDS = ("hal.backends", "hal.pi", "hal.sim", "hal.pc")
 COMPOSITION_ROOTS = {"firmware.__main__"}
 """With :data:`TOOL_ROOTS` the only modules that may name a back-end, but for a back-end itself."""
-TOOL_ROOTS = {"tools.shift", "tools.doctor", "tools.run"}
-"""The tools that open a camera: two run it, one checks it."""
+TOOL_ROOTS = {"tools.shift", "tools.doctor", "tools.run", "tools.simulated", "tools.scenario_run", "tools.simweb.session"}
+"""The tools that open a camera: they run it, or check it; the last three have the simulator's world in their hands."""
 
 
 def modules() -> Iterator[tuple[str, Path]]:
