@@ -17,7 +17,7 @@ from firmware.custody.entries import KINDS
 from firmware.errors import UsageError
 from firmware.evidence.findings import Verdict
 from firmware.machine.states import State
-from tools.scenario_verbs import LATER, VERBS
+from tools.scenario_verbs import VERBS
 
 FORMAT = "oathcam-scenario/1"
 MAX_SECONDS = 4 * 3600
@@ -50,6 +50,7 @@ class Expect:
     lengths: Sequence[float] | None = None
     gaps: Sequence[str] | None = None
     marks: Count | None = None
+    answers: Sequence[str] | None = None
     leaves: Mapping[str, Count] = field(default_factory=dict)
     findings: Sequence[str] = ()
 
@@ -138,6 +139,7 @@ _EXPECT: Mapping[str, Check] = {
     "ends": _list_of(_name),
     "lengths": _list_of(_number(0, MAX_SECONDS)),
     "gaps": _list_of(_name),
+    "answers": _list_of(_text(1, 60)),
     "marks": _count,
     "leaves": lambda value: "" if isinstance(value, dict) else "a table of kinds of leaves and numbers",
     "findings": _list_of(_name),
@@ -185,8 +187,6 @@ def _action(number: int, table: Any) -> Action:
     where = f"action {number} (at {at!r}, do {do!r})"
     if problem := _number(0, MAX_SECONDS)(at):
         raise _Refused(f"{where}: at: expected {problem}")
-    if do in LATER:
-        raise _Refused(f"{where}: this firmware does not ask {LATER[do]} yet; leave the action out")
     if do not in VERBS:
         raise _Refused(f"{where}: unknown action; known are {', '.join(VERBS)}")
     return Action(float(at), do, action_fields(do, {name: value for name, value in table.items() if name not in ("at", "do")}, where))

@@ -26,6 +26,7 @@ _TELLING: tuple[str, ...] = (
         "clock",
         "power",
     ),
+    *("annotation", "critical", "stealth", "assign", "unassign", "policy"),
     *("dock", "undock", "receipt", "release", "shutdown"),
 )
 """Kinds of leaves whose number does not hang on how fast anything was."""
@@ -40,6 +41,7 @@ def differences(expect: Expect, found: Found) -> list[str]:
         _counted("marks", expect.marks, found.marks),
         _same("ends", expect.ends, found.ends),
         _same("gaps", expect.gaps, found.gaps),
+        _same("answers", expect.answers, found.answers),
         _lengths(expect.lengths, found.lengths),
         *(_counted(f"leaves {kind!r}", count, found.leaves.get(kind, 0)) for kind, count in expect.leaves.items()),
         *(f"finding {code!r}: expected, and not found" for code in expect.findings if code not in found.findings),
@@ -57,6 +59,7 @@ def expectations(found: Found) -> Expect:
         lengths=found.lengths,
         gaps=found.gaps,
         marks=found.marks,
+        answers=found.answers or None,
         leaves={kind: found.leaves[kind] for kind in _TELLING if kind in found.leaves},
     )
 

@@ -19,6 +19,7 @@ from firmware.custody.checkpoint import read_log
 from firmware.custody.entries import Entry
 from firmware.errors import UnavailableError
 from firmware.evidence import pki
+from firmware.evidence.annotation import open_annotation
 from firmware.evidence.findings import Severity
 from hal.sim.timeline import SECOND
 from hal.sim.world import World
@@ -65,6 +66,8 @@ class Found:
     """Codes of everything that is not simply good."""
     bad: list[str]
     """Sentences of what failed."""
+    answers: list[str]
+    """What the wearer said, as "stop-reason EVENT_OVER", opened with the agency's key."""
 
     def as_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__} | {"recordings": self.recordings, "marks": self.marks}
@@ -176,8 +179,17 @@ def look(place: Place, state: str) -> Found:
         lengths=_lengths(entries),
         gaps=[entry.fields["cause"] for entry in entries if entry.kind == "gap"],
         findings=sorted({finding.code for finding in findings if finding.code}),
+        answers=_answers(entries, place),
         bad=[finding.sentence() for finding in findings if finding.severity in (Severity.BAD, Severity.MISSING)],
     )
+
+
+def _answers(entries: tuple[Entry, ...], place: Place) -> list[str]:
+    key = load_key(place.agency / "agency.key", None)
+    assert key is not None
+    told = [entry.fields for entry in entries if entry.kind == "annotation"]
+    opened = [open_annotation(one["sealed"], one["recording"], one["about"], key.private_key, key.certificate) for one in told]
+    return [f"{one.about} {one.code}" for one in opened]
 
 
 def _lengths(entries: tuple[Entry, ...]) -> list[float]:

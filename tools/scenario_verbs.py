@@ -48,6 +48,11 @@ VERBS: Mapping[str, Verb] = {
     "tap": Verb("one short press", {"button": _BUTTON, "bounce": _BOUNCE}),
     "double_press": Verb("two short presses, 150 ms apart", {"button": _BUTTON, "bounce": _BOUNCE}),
     "hold": Verb("a long press", {"button": _BUTTON, "seconds": Field("how long", 3.5, low=0.1, high=60)}),
+    "answer": Verb(
+        "so many taps of the function button, 0.5 s apart: a list that was asked for is stepped through by each; one that was not is opened "
+        "by the first. A pause then takes the choice",
+        {"taps": Field("how many", low=1, high=13)},
+    ),
     "cover_lens": Verb("a hand, or a strap, before the lens"),
     "uncover_lens": Verb("the lens is free again"),
     "pull_battery": Verb("the camera loses its power at this instant; what was not synced may be lost"),
@@ -79,9 +84,3 @@ VERBS: Mapping[str, Verb] = {
     "lamp": Verb("the lamp that faces the people filmed", {"fault": Field("broken: it stays dark", choices=("none", "broken"))}),
     "shut_down": Verb("an orderly end of the recorder, as the service manager asks for it"),
 }
-
-LATER: Mapping[str, str] = {
-    "choose_reason": "why a recording was muted or ended",
-    "choose_category": "what a recording is filed as",
-}
-"""Names that are kept for answers which this firmware does not take yet. A file that uses one is refused, with that sentence."""

@@ -36,6 +36,8 @@ SERIAL = "SIM-0001"
 SENSOR_START_NS = 800 * MS
 """From a start of the camera to its first picture."""
 SLOW_NS = 3 * SECOND
+_STEP_NS = SECOND // 2
+"""Between two taps that step through a list."""
 """One operation of a card that is slow."""
 SMALL = {"video": {"width": 320, "height": 240, "bitrate_bps": 250_000}}
 _FOR_EVER_NS = 2**62
@@ -208,6 +210,10 @@ class SimulatedCamera:
             case "hold":
                 world.press(button, hold_ms=round(fields["seconds"] * 1000))
 
+    def _answer(self, taps: int) -> None:
+        for number in range(taps):
+            self.world.press(ButtonName.FUNCTION, self.world.now_ns + number * _STEP_NS)
+
     def _set_card(self, fault: str) -> None:
         card = self.world.card
         card.delay.each_ns = SLOW_NS if fault == "slow" else 0
@@ -253,6 +259,7 @@ def _set_clock(camera: SimulatedCamera, fields: Mapping[str, Any]) -> None:
 
 _PERFORM: Mapping[str, _Performed] = {
     **{do: _pressing(do) for do in ("press", "release", "tap", "double_press", "hold")},
+    "answer": lambda camera, fields: camera._answer(round(fields["taps"])),
     "cover_lens": lambda camera, _: camera.world.cover_lens(),
     "uncover_lens": lambda camera, _: camera.world.cover_lens(covered=False),
     "pull_battery": lambda camera, _: camera._pull_battery(),

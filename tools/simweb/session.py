@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from firmware.boot import load_policy
+from firmware.installed import choose_policy
 from firmware.timebase import format_utc
 from hal.errors import HalError
 from hal.interfaces import LampName
@@ -52,7 +52,7 @@ class Session:
         self.viewer = Viewer()
         self.ledger = LedgerTail(self.place.card)
         self.world = PacedWorld(time.time_ns(), head.seed)
-        self.policy, _ = load_policy(self.place.config)
+        self.policy = choose_policy(self.place.config)[0].policy
         self.docking = Docking(self.place.agency / "dock", self.place.store, directory / "dock.log")
         self.camera = SimulatedCamera(self.world, self.place.config, self._sync_asked, self.docking.unplug)
         self.world.viewfinder = self.viewer.show
