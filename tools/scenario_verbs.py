@@ -49,8 +49,8 @@ VERBS: Mapping[str, Verb] = {
     "double_press": Verb("two short presses, 150 ms apart", {"button": _BUTTON, "bounce": _BOUNCE}),
     "hold": Verb("a long press", {"button": _BUTTON, "seconds": Field("how long", 3.5, low=0.1, high=60)}),
     "answer": Verb(
-        "so many taps of the function button, 0.5 s apart: a list that was asked for is stepped through by each; one that was not is opened "
-        "by the first. A pause then takes the choice",
+        "so many taps of the function button, 0.5 s apart: a list that was asked for is stepped through by each; "
+        "one that was not is opened by the first. A pause then takes the choice",
         {"taps": Field("how many", low=1, high=13)},
     ),
     "cover_lens": Verb("a hand, or a strap, before the lens"),

@@ -15,12 +15,14 @@ from firmware.errors import UsageError
 from tools.scenario import Action, Expect, Scenario, action_fields, load_scenario, make_action, parse_scenario, shipped
 from tools.scenario_expect import differences, expectations
 from tools.scenario_run import Found, run_scenario
-from tools.scenario_verbs import LATER, VERBS
+from tools.scenario_verbs import VERBS
 from tools.scenario_write import write_scenario
 
 HEAD = 'format = "oathcam-scenario/1"\nname = "one"\ndescription = "One."\nend = 60\n'
 ACTION = '[[action]]\nat = 5\ndo = "tap"\n'
-FOUND = Found("authentic", "ready", {"begin": 2, "mark": 1, "fragment": 30}, ["button", "power-loss"], [12.2, 18.0], ["boot"], ["gap"], [])
+FOUND = Found(
+    "authentic", "ready", {"begin": 2, "mark": 1, "fragment": 30}, ["button", "power-loss"], [12.2, 18.0], ["boot"], ["gap"], [], []
+)
 
 
 def test_the_least_that_is_one() -> None:
@@ -69,14 +71,6 @@ def test_what_is_refused(text: str, sentence: str) -> None:
         parse_scenario(text, "file.toml")
     assert str(error.value).startswith("file.toml: ")
     assert error.value.remedy
-
-
-@pytest.mark.parametrize("do", sorted(LATER))
-def test_what_comes_later_has_its_name(do: str) -> None:
-    """A file that asks for what this firmware does not do is refused with a sentence, not taken as a slip of the pen."""
-    assert do not in VERBS
-    with pytest.raises(UsageError, match="this firmware does not ask"):
-        parse_scenario(HEAD + ACTION.replace("tap", do), "x")
 
 
 def test_the_page_can_do_nothing_else() -> None:

@@ -57,6 +57,7 @@ _CUES = {
     "docked": "in the dock",
     "safe-to-remove": "all transferred",
 }
+_ABOUT = {"category": "a category", "stop-reason": "why it was ended", "mute-reason": "why it was muted"}
 _STEPS = {"encoder": "another encoder", "reopen": "opening the device anew", "restart": "another recorder", "reboot": "another boot"}
 
 
@@ -106,7 +107,11 @@ _WORDS: Mapping[str, Callable[[_F], str]] = {
     "mark": lambda f: "The wearer set a mark",
     "mute": lambda f: "Sound muted",
     "unmute": lambda f: "Sound on again",
-    "reason": lambda f: f"The wearer's reason: {f['code']}",
+    "annotation": lambda f: f"What the wearer answered, sealed: {_ABOUT[f['about']]}",
+    "critical": lambda f: "The wearer flagged the recording as critical",
+    "stealth": lambda f: "Lamps and sounds off, by the wearer" if f["entered"] else "Lamps and sounds on again",
+    "assign": lambda f: "Assigned to an officer by the dock; who that is stands sealed in each recording",
+    "unassign": lambda f: "Nobody's camera: " + ("an order says so" if f["cause"] == "order" else "it came back to its dock"),
     "drop": _drop,
     "end": lambda f: f"The recording ended: {_ENDED.get(f['cause'], f['cause'])}",
     "unattested": lambda f: f"A file without a leaf was found and set aside: {f['name']}",
@@ -117,7 +122,7 @@ _WORDS: Mapping[str, Callable[[_F], str]] = {
     "gap": lambda f: f"A gap of {_seconds(f['duration_us'])}: {_GAPS.get(f['cause'], f['cause'])}",
     "clock": _clock,
     "power": lambda f: f"Power: {f['event']}, {f['percent']} %",
-    "policy": lambda f: f"Policy {f['profile']} version {f['version']} is in force",
+    "policy": lambda f: f"Policy {f['profile']} version {f['version']} was taken from the dock",
     "dock": lambda f: "In the dock",
     "undock": lambda f: "Out of the dock",
     "offload": lambda f: f"A dock took the ledger up to leaf {f['size']}",
