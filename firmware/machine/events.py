@@ -75,7 +75,7 @@ class FunctionTapped:
 
 @dataclass(frozen=True, slots=True)
 class FunctionHeld:
-    """Gesture: the function button has been down until ``at``, for the policy's ``function_hold_ms`` (BWC-POL-17)."""
+    """Gesture: the function button has been down until ``at``, for the policy's ``function_hold_ms`` at least (BWC-POL-17)."""
 
     at: Timestamp
 

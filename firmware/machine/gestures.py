@@ -19,8 +19,8 @@ Rules of the record button, in the order they bind:
 So ``n`` quick presses are: tap, double press, tap, double press ... and each press-down is one gesture, or a double press that
 became a hold. That a press which asked for a recording does not end it is the table's to say: it knows what was asked for.
 
-The function button: down for less than ``function_hold_ms`` is a tap, told at its release; down for that long is a hold, told then,
-and its release is told too; down for ``hold_to_stop_ms`` is a long hold as well. Bounces and lost releases as above.
+The function button: down for less than ``function_hold_ms`` is a tap, told at its release; down for that long is a hold, which happens
+when it is told (what it mutes may be on the card already), and its release is told too; down for ``hold_to_stop_ms`` is a long hold as well. Bounces and lost releases as above.
 
 Edges of one button come in the order of their instants; one that seems earlier than the last is taken at its own word,
 and can do no more than count as a bounce. Instants are boot time: a clock that is set in the middle of a press changes nothing.
@@ -147,7 +147,7 @@ def _function_holds(finger: Finger, at: Timestamp, timing: Activation) -> tuple[
     made: tuple[TableEvent, ...] = ()
     held, long = _held_at(finger, timing.function_hold_ms, at), _held_at(finger, timing.hold_to_stop_ms, at)
     if held is not None and not finger.held:
-        made = (FunctionHeld(held),)
+        made = (FunctionHeld(at),)
     if long is not None:
         made = (*made, SleepRequested(long))
     return replace(finger, held=finger.held or held is not None, used=finger.used or long is not None), made

@@ -172,13 +172,13 @@ def test_a_mute_asks_why_and_is_not_held_up() -> None:
     """BWC-POL-04, BWC-POL-17, BWC-POL-20: muted at the hold, asked after it; the answer ends neither mute nor recording."""
     hand = recording(asks())
     hand.hold(50, 1.0, FUNCTION)
-    assert hand.all(do.Mute) == [do.Mute(at(50.8))]
+    assert hand.all(do.Mute) == [do.Mute(at(50.85))]
     hand.tap(54, FUNCTION)
     hand.wait(60)
     assert answers(hand) == [("mute-reason", MUTE_REASONS[0].code)]
     assert hand.all(do.Unmute) == []
     hand.hold(61, 1.0, FUNCTION)
-    assert hand.all(do.Unmute) == [do.Unmute(at(61.8))]
+    assert hand.all(do.Unmute) == [do.Unmute(at(61.85))]
     hand.wait(80)
     assert len(answers(hand)) == 1
 
