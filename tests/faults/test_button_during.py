@@ -92,6 +92,7 @@ def felt(bench: Bench, names: tuple[CueName, ...]) -> list[float]:
 
 @pytest.mark.parametrize("name", TROUBLES)
 def test_a_press_while(make_bench: Make, name: str) -> None:
+    """BWC-POL-01, BWC-POL-47."""
     trouble = TROUBLES[name]
     bench = make_bench(pre_event=2, changes=dict(trouble.changes))
     bench.options.update(trouble.options)
