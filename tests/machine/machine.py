@@ -3,8 +3,8 @@
 Responsible for finding or building its kernel, for its Debian root (the container tests' own, used read-only) and for one boot
 that runs one job. Refuses to know what a job does.
 
-The kernel is looked for at ``$OATHCAM_UML_KERNEL``, then beside the checkout (``../shared/cache``), then in the cache; where it is
-nowhere it is built there from Debian's source, once. A job runs as root in a machine of its own, with one processor and without a
+The kernel is looked for at ``$OATHCAM_UML_KERNEL``, then in the cache, then beside the checkout (``../shared/cache``); where it is
+nowhere it is built into the cache from Debian's source, once. A job runs as root in a machine of its own, with one processor and without a
 network; its directory is mounted at ``/job`` and keeps what it writes; everything else that it writes is gone with it.
 """
 
@@ -80,10 +80,10 @@ def kernel() -> Path:
     named = os.environ.get("OATHCAM_UML_KERNEL")
     if named:
         return _unpacked(Path(named)) if named.endswith(".xz") else Path(named)
-    if PREBUILT.is_file():
-        return _unpacked(PREBUILT)
     key = hashlib.sha256(FRAGMENT.read_bytes() + BUILDER.read_bytes()).hexdigest()[:16]
     built = cache() / f"uml-linux-{key}"
+    if PREBUILT.is_file() and not built.is_file():
+        return _unpacked(PREBUILT)
     with (cache() / "uml-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not built.is_file():
