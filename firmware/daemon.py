@@ -17,6 +17,8 @@ from typing import Any
 from firmware import last_words, status
 from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Capture, Intake, PicturesDropped
+from firmware.checks import Checks
+from firmware.checks import Found as Checked
 from firmware.custodian import (
     CheckpointPublished,
     Custodian,
@@ -106,6 +108,7 @@ class Daemon:
         self._capture = Capture(custodian, policy.pre_event.seconds * 1000, limit_bytes, frame_ns, self._metrics.losses)
         self._model: Model = initial(policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True)
         self._watching = Watching(self._devices, intake, card, keys, custodian)
+        self._checks = Checks(hal, self._post, self._devices.now())
         self._run_directory = run_directory
         self._began = self._devices.now()
         flow = status.Flow(hal.inbox, intake, self._capture, custodian, card, keys, self._watching, self._metrics)
@@ -201,6 +204,7 @@ class Daemon:
     def close(self) -> bool:
         """Stop the devices, write what waits. ``False``: the key store hangs; whoever opened the HAL ends the process, closing no more."""
         self._devices.close()
+        self._checks.close()
         hangs = self._model.leaving_by is Step.RESTART and self._watching.signer_hangs(self._devices.now())
         if hangs:
             last_words.leave(self._run_directory, Port.SIGNER.value, self._model.halt_reason)
@@ -245,6 +249,8 @@ class Daemon:
                 self._capture.dropped(item, now)
             case DeviceTrouble(port, reason):
                 self._device_trouble(Port(port), reason, now)
+            case Checked():
+                self._feed(item)
             case ShutdownAsked(reason):
                 self._feed(ev.ShutdownRequested(now, reason))
             case _:
@@ -341,6 +347,7 @@ class Daemon:
         self._devices.retry_microphone(now)
         self._time.tick(now, self._idle_in_dock)
         self._watch_room(now)
+        self._checks.tick(self._model, now)
         self._release_due(now)
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()

@@ -35,6 +35,7 @@ offload        size, root: the checkpoint that a dock took
 receipt        recording, receipt_sha256, store
 release        recording: removed from the camera, after its receipt
 shutdown       reason: the last leaf of a clean run
+picture        finding ("covered", "dark", "frozen", "blurred", "clear"): what the lens sees has changed its kind (BWC-POL-40)
 =============  =======================================================================================================
 
 Invariants: ``Entry.from_bytes(leaf).to_bytes() == leaf`` for every leaf that is accepted; nothing personal is a field.
@@ -116,6 +117,7 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "receipt": {**_recording, "receipt_sha256": f.digest, "store": _text},
     "release": _recording,
     "shutdown": {"reason": _text},
+    "picture": {"finding": f.one_of("covered", "dark", "frozen", "blurred", "clear")},
 }
 _HEAD: dict[str, f.Check] = {
     "n": f.integer(),

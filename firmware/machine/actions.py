@@ -18,6 +18,7 @@ from firmware.machine.guards import exhausted
 from firmware.machine.health import battery_level, is_hot, room_warning
 from firmware.machine.indicators import CueName
 from firmware.machine.model import Model, Owed
+from firmware.machine.picture_health import Finding
 from firmware.machine.states import Battery, Cause, Port, State
 from firmware.timebase import Timestamp, Trust
 
@@ -244,6 +245,15 @@ def release(model: Model, event: ev.ReceiptVerified) -> Acted:
 
 def finish_offload(model: Model, event: ev.OffloadCompleted) -> Acted:
     return replace(model, offloaded=True), (CueName.SAFE_TO_REMOVE,)
+
+
+# What the recorder finds of itself.
+
+
+def judge_picture(model: Model, event: ev.PictureJudged) -> Acted:
+    """Written, and felt when the lens does not see any more; nothing else changes (BWC-POL-40)."""
+    cues = () if event.finding is Finding.CLEAR else (CueName.LENS,)
+    return model, (do.Write("picture", event.at, {"finding": event.finding.value}), *cues)
 
 
 # Timers.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firmware.machine.picture_health import Finding
 from firmware.machine.states import Button, Port, Previous, TimerName
 from firmware.machine.supervision import Step
 from firmware.timebase import Timestamp
@@ -187,6 +188,14 @@ class ShutdownRequested:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PictureJudged:
+    """What the lens sees has changed its kind; ``at``: the exposure of the picture that settled it."""
+
+    at: Timestamp
+    finding: Finding
+
+
 TableEvent = (
     Booted
     | Elapsed
@@ -209,6 +218,7 @@ TableEvent = (
     | ReceiptVerified
     | OffloadCompleted
     | ShutdownRequested
+    | PictureJudged
 )
 """What the table has a row for, in every state."""
 

@@ -56,6 +56,7 @@ class CueName(Enum):
     PARTIAL_FAULT = "partial-fault"
     LOW_BATTERY = "low-battery"
     LOW_STORAGE = "low-storage"
+    LENS = "lens"
     CLOCK_UNSET = "clock-unset"
     REMINDER = "reminder"
     SLEEP = "sleep"
@@ -78,6 +79,7 @@ CUES: dict[CueName, Cue] = {
     CueName.PARTIAL_FAULT: Cue(((440, 150), (220, 150)), ((400, 100), (60, 0))),
     CueName.LOW_BATTERY: Cue(((660, 120), (440, 120)), ((150, 75),) * 4),
     CueName.LOW_STORAGE: Cue(((330, 200), (0, 100), (330, 200)), ((150, 75),) * 5),
+    CueName.LENS: Cue(((1000, 60), (500, 200)), ((60, 60), (60, 200), (300, 0))),
     CueName.CLOCK_UNSET: Cue(((990, 60), (0, 60)) * 4, ((60, 200), (60, 200), (60, 0))),
     CueName.REMINDER: Cue(((880, 60),), ((300, 0),)),
     CueName.SLEEP: Cue(((440, 200), (330, 200)), ((300, 100), (100, 0))),

@@ -71,6 +71,7 @@ EXAMPLES = {
     "receipt": {**_R, "receipt_sha256": _H, "store": "store-1"},
     "release": _R,
     "shutdown": {"reason": "held"},
+    "picture": {"finding": "covered"},
 }
 
 
