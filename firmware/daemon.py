@@ -18,7 +18,6 @@ from firmware import last_words, status
 from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Capture, Intake, PicturesDropped
 from firmware.checks import Checks
-from firmware.checks import Found as Checked
 from firmware.custodian import (
     CheckpointPublished,
     Custodian,
@@ -249,7 +248,7 @@ class Daemon:
                 self._capture.dropped(item, now)
             case DeviceTrouble(port, reason):
                 self._device_trouble(Port(port), reason, now)
-            case Checked():
+            case ev.PictureJudged() | ev.BatteryForecast():
                 self._feed(item)
             case ShutdownAsked(reason):
                 self._feed(ev.ShutdownRequested(now, reason))
@@ -347,7 +346,7 @@ class Daemon:
         self._devices.retry_microphone(now)
         self._time.tick(now, self._idle_in_dock)
         self._watch_room(now)
-        self._checks.tick(self._model, now)
+        self.status.ahead = self._checks.tick(self._model, self.status.power, now)
         self._release_due(now)
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()

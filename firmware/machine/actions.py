@@ -13,6 +13,7 @@ from typing import Any
 
 from firmware.machine import effects as do
 from firmware.machine import events as ev
+from firmware.machine.forecast import is_short
 from firmware.machine.gaps import GapCause, gap_entry
 from firmware.machine.guards import exhausted
 from firmware.machine.health import battery_level, is_hot, room_warning
@@ -254,6 +255,14 @@ def judge_picture(model: Model, event: ev.PictureJudged) -> Acted:
     """Written, and felt when the lens does not see any more; nothing else changes (BWC-POL-40)."""
     cues = () if event.finding is Finding.CLEAR else (CueName.LENS,)
     return model, (do.Write("picture", event.at, {"finding": event.finding.value}), *cues)
+
+
+def measure_battery(model: Model, event: ev.BatteryForecast) -> Acted:
+    """Alarm once when the cell will not last for the policy's minutes (BWC-POL-48)."""
+    short = is_short(model.battery_short, event.minutes, model.policy.battery)
+    fresh = short and not model.battery_short
+    told: tuple[Call, ...] = (do.Write("power", event.at, {"event": "short", "percent": model.percent}), CueName.LOW_BATTERY)
+    return replace(model, battery_short=short), told if fresh else ()
 
 
 # Timers.

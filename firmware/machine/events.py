@@ -196,6 +196,14 @@ class PictureJudged:
     finding: Finding
 
 
+@dataclass(frozen=True, slots=True)
+class BatteryForecast:
+    """Recording minutes left in the cell (``forecast.battery_minutes``); ``None`` while it charges, or nobody can say."""
+
+    at: Timestamp
+    minutes: int | None
+
+
 TableEvent = (
     Booted
     | Elapsed
@@ -219,6 +227,7 @@ TableEvent = (
     | OffloadCompleted
     | ShutdownRequested
     | PictureJudged
+    | BatteryForecast
 )
 """What the table has a row for, in every state."""
 

@@ -17,7 +17,7 @@ from firmware.machine import gestures
 from firmware.machine.actions import Call
 from firmware.machine.indicators import CueName, Signal, View, choose_cue, lamps
 from firmware.machine.model import Model, initial, resting, resumed
-from firmware.machine.states import Button, State, TimerName
+from firmware.machine.states import Battery, Button, State, TimerName
 from firmware.machine.table import REST, STAY, row_for
 from firmware.machine.transition import follow
 from firmware.timebase import Timestamp
@@ -106,7 +106,7 @@ def view(model: Model) -> View:
     """The conditions that the lamps show."""
     return View(
         partial_fault=any(not port.blocking for port in model.faults),
-        battery=model.battery,
+        battery=Battery.LOW if model.battery is Battery.OK and model.battery_short else model.battery,
         low_storage=model.room_warning > 0,
         clock_unset=model.clock_unset,
         muted=model.muted,

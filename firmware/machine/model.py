@@ -41,6 +41,8 @@ class Model:
     """0 until told: a battery nobody has read is not charged."""
     charging: bool = False
     hot: bool = False
+    battery_short: bool = False
+    """The cell will not last for the policy's minutes, whatever its percent."""
     clock_unset: bool = False
     room_warning: int = 0
     """0 to 2, as ``health.room_warning``."""

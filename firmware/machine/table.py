@@ -127,6 +127,7 @@ TABLE: tuple[Row, ...] = (
     Row(ALIVE, ev.ShutdownRequested, None, act.shutdown, HALTED, "an orderly end; a recording is closed first"),
     # What the recorder finds of itself.
     Row(ALIVE, ev.PictureJudged, None, act.judge_picture, STAY, "a covered lens is felt and written, and records on"),
+    Row(ALIVE, ev.BatteryForecast, None, act.measure_battery, STAY, "warned in minutes, which percent are not"),
     # Timers.
     Row(ALIVE, ev.Elapsed, guards.reminder_due, act.remind, STAY, "reminder of a recording, a sleep, a fault or a full store"),
     Row((RECORDING,), ev.Elapsed, guards.split_due, act.split, STAY, "the policy's longest recording; continued without a gap"),
