@@ -53,14 +53,7 @@ from firmware.timebase import Timestamp
 from firmware.timekeeper import OffsetRecorded, TimeKeeper
 from firmware.watching import Found, Watching
 from hal.errors import HalError
-from hal.interfaces import (
-    AudioFrame,
-    ButtonEdge,
-    DockSense,
-    Hal,
-    Picture,
-    PowerState,
-)
+from hal.interfaces import AudioFrame, ButtonEdge, DockSense, Hal, Picture, PowerState
 
 log = logging.getLogger("oathcamd")
 
@@ -107,7 +100,7 @@ class Daemon:
         self._capture = Capture(custodian, policy.pre_event.seconds * 1000, limit_bytes, frame_ns, self._metrics.losses)
         self._model: Model = initial(policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True)
         self._watching = Watching(self._devices, intake, card, keys, custodian)
-        self._checks = Checks(hal, self._post, self._devices.now())
+        self._checks = Checks(hal, context.public_key, self._devices, custodian, intake, self._post)
         self._run_directory = run_directory
         self._began = self._devices.now()
         flow = status.Flow(hal.inbox, intake, self._capture, custodian, card, keys, self._watching, self._metrics)
@@ -239,8 +232,10 @@ class Daemon:
                 self._look_whether_booted(now)
                 for found in self._watching.look(self._model, now):
                     self._act_on(found, now)
+                self._checks.look(self._model, now)
                 self.status.look(now)
             case DockSense(docked, at):
+                self._checks.docked(docked, now)
                 self._feed(ev.Docked(stamp(at)) if docked else ev.Undocked(stamp(at)))
             case PowerState():
                 self._power(item, now)
@@ -248,7 +243,7 @@ class Daemon:
                 self._capture.dropped(item, now)
             case DeviceTrouble(port, reason):
                 self._device_trouble(Port(port), reason, now)
-            case ev.PictureJudged() | ev.BatteryForecast():
+            case ev.PictureJudged() | ev.BatteryForecast() | ev.SelfTested() | ev.UpdateChecked():
                 self._feed(item)
             case ShutdownAsked(reason):
                 self._feed(ev.ShutdownRequested(now, reason))

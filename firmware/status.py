@@ -59,6 +59,8 @@ class Ahead:
     battery: int | None = None
     measured: bool = False
     heat: int | None = None
+    cell: int | None = None
+    """As ``battery``, also on the charger."""
 
 
 class Status:

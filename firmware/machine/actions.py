@@ -196,7 +196,7 @@ def dock(model: Model, event: ev.Docked) -> Acted:
     """In the dock; what a fault had interrupted is over, what the wearer pressed for is not."""
     owed = model.owed if model.state is State.BOOTING else None
     cues = () if model.state is State.RECORDING else (CueName.DOCKED,)
-    return replace(model, docked=True, asleep=False, owed=owed), (do.Write("dock", event.at), *cues)
+    return replace(model, docked=True, asleep=False, owed=owed, unfit=False), (do.Write("dock", event.at), *cues)
 
 
 def undock(model: Model, event: ev.Undocked) -> Acted:
@@ -263,6 +263,17 @@ def measure_battery(model: Model, event: ev.BatteryForecast) -> Acted:
     fresh = short and not model.battery_short
     told: tuple[Call, ...] = (do.Write("power", event.at, {"event": "short", "percent": model.percent}), CueName.LOW_BATTERY)
     return replace(model, battery_short=short), told if fresh else ()
+
+
+def finish_selftest(model: Model, event: ev.SelfTested) -> Acted:
+    """Go or no-go, told and written; a camera that is not fit records all the same (BWC-POL-46)."""
+    go = not event.failed
+    fields: dict[str, int | str | bool | tuple[str, ...]] = {"go": go, "failed": event.failed, "duration_us": event.duration_ns // 1000}
+    return replace(model, unfit=not go), (do.Write("selftest", event.at, fields), CueName.GO if go else CueName.NO_GO)
+
+
+def note_update(model: Model, event: ev.UpdateChecked) -> Acted:
+    return replace(model, up_to_date=event.up_to_date), ()
 
 
 # Timers.

@@ -204,6 +204,23 @@ class BatteryForecast:
     minutes: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class SelfTested:
+    """The self-test at undocking is decided; ``failed`` names the parts, none for a go (``selftest.py``)."""
+
+    at: Timestamp
+    failed: tuple[str, ...]
+    duration_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateChecked:
+    """Whether firmware and policy are the newest that the dock has for this camera (BWC-POL-45)."""
+
+    at: Timestamp
+    up_to_date: bool
+
+
 TableEvent = (
     Booted
     | Elapsed
@@ -228,6 +245,8 @@ TableEvent = (
     | ShutdownRequested
     | PictureJudged
     | BatteryForecast
+    | SelfTested
+    | UpdateChecked
 )
 """What the table has a row for, in every state."""
 

@@ -105,13 +105,14 @@ def _instant(event: ev.TableEvent, now: Timestamp) -> Timestamp:
 def view(model: Model) -> View:
     """The conditions that the lamps show."""
     return View(
-        partial_fault=any(not port.blocking for port in model.faults),
+        partial_fault=model.unfit or any(not port.blocking for port in model.faults),
         battery=Battery.LOW if model.battery is Battery.OK and model.battery_short else model.battery,
         low_storage=model.room_warning > 0,
         clock_unset=model.clock_unset,
         muted=model.muted,
         offloaded=model.offloaded,
         charged=model.percent >= CHARGED_PERCENT,
+        up_to_date=model.up_to_date,
     )
 
 

@@ -72,6 +72,7 @@ EXAMPLES = {
     "release": _R,
     "shutdown": {"reason": "held"},
     "picture": {"finding": "covered"},
+    "selftest": {"go": False, "failed": ("microphone",), "duration_us": 4_500_000},
 }
 
 

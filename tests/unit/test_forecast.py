@@ -145,9 +145,7 @@ def test_the_machine_alarms_once_and_again_after_a_charge() -> None:
     assert felt == [20, 60]
 
 
-def test_a_cell_that_drains_fast_alarms_by_minutes_long_before_its_percent_would(
-    make_bench: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fast_cell_alarms_by_minutes_long_before_its_percent_would(make_bench: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell of one hour: 20 minutes are left at 37 %, and the percent's alarm is at 15."""
     prepare(monkeypatch)
     bench = make_bench(pre_event=1)
