@@ -12,7 +12,7 @@ MINUTES ?= 10
 RUNS ?= 200000
 TARGETS ?= $(sort $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py)))
 SOAK_ARGS ?=
-TORTURE := $(addprefix tests/faults/test_,real_disk.py every_cut.py every_syscall.py every_call_fails.py) tests/machine/power_cuts.py tests/system/test_long_runs.py
+TORTURE := $(addprefix tests/faults/test_,real_disk.py every_cut.py every_syscall.py every_call_fails.py) tests/machine/power_cuts.py tests/system/test_long_runs.py tests/system/test_lip_sync.py
 BENCH_ARGS ?=
 
 help: ## this list
@@ -35,7 +35,7 @@ test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' fo
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
-torture: ## power cuts on a real ext4 and f2fs, four thousand (root), and at every step and ten thousand instants of a simulated shift; every call on the card fails; a month of shifts (hours)
+torture: ## power cuts on a real ext4 and f2fs, four thousand (root), and at every step and ten thousand instants of a simulated shift; every call on the card fails; a month of shifts; lips and voice over four hours (hours)
 	@.ci/bootstrap test
 	@OATHCAM_TORTURE=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -rsP $(TORTURE) $(PYTEST_ARGS)
 

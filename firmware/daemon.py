@@ -16,6 +16,7 @@ from pathlib import Path
 from firmware import last_words, status
 from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Capture, Intake, PicturesDropped
+from firmware.checks import Checks
 from firmware.custodian import Custodian
 from firmware.deliveries import Assigned, AssignmentChanged, PolicyTaken
 from firmware.devices import Devices, Look, Tick, TimerFired
@@ -53,14 +54,7 @@ from firmware.timebase import Timestamp
 from firmware.timekeeper import OffsetRecorded, TimeKeeper
 from firmware.watching import Found, Watching
 from hal.errors import HalError
-from hal.interfaces import (
-    AudioFrame,
-    ButtonEdge,
-    DockSense,
-    Hal,
-    Picture,
-    PowerState,
-)
+from hal.interfaces import AudioFrame, ButtonEdge, DockSense, Hal, Picture, PowerState
 
 log = logging.getLogger("oathcamd")
 
@@ -107,6 +101,7 @@ class Daemon:
         self._capture = Capture(custodian, policy.pre_event.seconds * 1000, limit_bytes, frame_ns, self._metrics.losses)
         self._model: Model = initial(policy, self._devices.camera_since, docked=hal.dock_link.docked(), camera_on=True)
         self._watching = Watching(self._devices, intake, card, keys, custodian)
+        self._checks = Checks(hal, context.public_key, self._devices, custodian, intake, self._post)
         self._run_directory = run_directory
         self._began = self._devices.now()
         flow = status.Flow(hal.inbox, intake, self._capture, custodian, card, keys, self._watching, self._metrics)
@@ -199,6 +194,7 @@ class Daemon:
     def close(self) -> bool:
         """Stop the devices, write what waits. ``False``: the key store hangs; whoever opened the HAL ends the process, closing no more."""
         self._devices.close()
+        self._checks.close()
         hangs = self._model.leaving_by is Step.RESTART and self._watching.signer_hangs(self._devices.now())
         if hangs:
             last_words.leave(self._run_directory, Port.SIGNER.value, self._model.halt_reason)
@@ -234,9 +230,11 @@ class Daemon:
                 self._look_whether_booted(now)
                 for found in self._watching.look(self._model, now):
                     self._act_on(found, now)
+                self._checks.look(self._model, now)
                 self.status.look(now)
             case DockSense(docked, at):
                 self._errands.sensed(docked, self._model.docked)
+                self._checks.docked(docked, now)
                 self._feed(ev.Docked(stamp(at)) if docked else ev.Undocked(stamp(at)))
             case PowerState():
                 self._power(item, now)
@@ -244,6 +242,8 @@ class Daemon:
                 self._capture.dropped(item, now)
             case DeviceTrouble(port, reason):
                 self._device_trouble(Port(port), reason, now)
+            case ev.PictureJudged() | ev.BatteryForecast() | ev.SelfTested() | ev.UpdateChecked():
+                self._feed(item)
             case ShutdownAsked(reason):
                 self._feed(ev.ShutdownRequested(now, reason))
             case _:
@@ -345,6 +345,7 @@ class Daemon:
         self._time.tick(now, self._idle_in_dock)
         self._watch_room(now)
         self._releases.submit_due(now)
+        self.status.ahead = self._checks.tick(self._model, self.status.power, now)
         if self._model.docked and self._awaiting_receipts:
             self._custodian.submit_receipts()
         if self._model.state in (State.READY, State.DOCKED) and not self._custodian.is_busy:

@@ -52,6 +52,17 @@ class Flow:
     metrics: Metrics
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is left, in minutes of recording (``machine.forecast``); ``None``: it charges, or nobody can say; for heat: it stays."""
+
+    battery: int | None = None
+    measured: bool = False
+    heat: int | None = None
+    cell: int | None = None
+    """As ``battery``, also on the charger."""
+
+
 class Status:
     """What was told last, and what only the loop knows."""
 
@@ -64,6 +75,7 @@ class Status:
         self._refused = False
         self.power: PowerState | None = None
         self.room_minutes: int | None = None
+        self.ahead = Ahead()
         self.recording: tuple[str, Timestamp] | None = None
         """The open recording, and its activation."""
         self.memory = "not asked for"
@@ -120,7 +132,9 @@ class Status:
             "room_minutes": self.room_minutes,
             "room_warning": model.room_warning,
             "battery": model.battery.value,
+            "battery_short": model.battery_short,
             "power": self._power(),
+            "forecast": self._forecast(),
             "memory": self.memory,
             "ledger_leaves": self._flow.custodian.ledger_size,
             "unreceipted": self._flow.custodian.unreceipted,
@@ -157,6 +171,16 @@ class Status:
             return None
         name, at = self.recording
         return {"id": name, "length_us": now.since(at) // 1000}
+
+    def _forecast(self) -> dict[str, Any]:
+        ahead = self.ahead
+        known = [minutes for minutes in (ahead.battery, self.room_minutes) if minutes is not None]
+        return {
+            "minutes": min(known, default=None),
+            "battery_minutes": ahead.battery,
+            "battery_measured": ahead.measured,
+            "heat_minutes": ahead.heat,
+        }
 
     def _power(self) -> dict[str, Any] | None:
         power = self.power

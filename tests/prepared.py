@@ -23,16 +23,17 @@ from hal.x264 import Encoded, H264Encoder
 
 
 class Grey(PictureSource):
-    """Nothing to see."""
+    """Nothing to see; by turns two pictures of noise, so that the lens passes for one that sees."""
 
     def __init__(self) -> None:
-        self._planes = np.full((3, 2), 128, np.uint8)
+        self._planes = [np.full((3, 2), 128, np.uint8)] * 2
 
     def aim(self, canvas: Canvas, at_ns: int) -> None:
-        self._planes = np.full_like(canvas.planes, 128)
+        noise = np.random.default_rng(7)
+        self._planes = [noise.integers(0, 255, canvas.planes.shape, np.uint8) for _ in range(2)]
 
     def look(self, at_ns: int, wall_ns: int, number: int) -> Plane:
-        return self._planes
+        return self._planes[at_ns // 1_000_000_000 % 2]
 
     def describe(self) -> str:
         return "prepared"

@@ -96,10 +96,21 @@ def _ledger(facts: Mapping[str, Any]) -> str:
     return f"{facts['ledger_leaves']} leaves; {facts['unreceipted']} closed recordings without a receipt"
 
 
+def _left(ahead: Mapping[str, Any]) -> str:
+    """In minutes of recording."""
+    if ahead["minutes"] is None:
+        return "not known yet"
+    battery = "charging" if ahead["battery_minutes"] is None else f"{ahead['battery_minutes']} min by the cell"
+    source = "" if ahead["battery_minutes"] is None else " (measured)" if ahead["battery_measured"] else " (assumed)"
+    heat = "" if ahead["heat_minutes"] is None else f"; fewer bits in {ahead['heat_minutes']} min, for heat"
+    return f"{ahead['minutes']} min of recording; {battery}{source}{heat}"
+
+
 def _surroundings(facts: Mapping[str, Any]) -> list[Row]:
     power, memory = facts["power"], facts["memory"]
     room = "not measured yet" if facts["room_minutes"] is None else f"{facts['room_minutes']} min"
     cell = "not read yet" if power is None else f"{power['percent']} %{', charging' if power['charging'] else ''}, {power['celsius']} °C"
+    ahead = facts["forecast"]
     unlocked = memory not in ("locked", "not asked for")
     lock_remedy = "Set LimitMEMLOCK=infinity in oathcamd.service: unactivated pictures must not reach a swap device."
     return [
@@ -107,5 +118,6 @@ def _surroundings(facts: Mapping[str, Any]) -> list[Row]:
         green("ledger", _ledger(facts)),
         _row("clock", f"trust {facts['clock_trust']}", facts["clock_trust"] == "unset", "Dock the camera so that it is given the time."),
         _row("power", cell, facts["battery"] != "ok", "Charge the camera."),
+        _row("time left", _left(ahead), facts["battery_short"], "Charge the camera: the cell ends before long."),
         _row("memory", f"not locked: {memory}" if unlocked else memory, unlocked, lock_remedy),
     ]

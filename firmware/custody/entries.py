@@ -41,6 +41,8 @@ offload        size, root: every recording has its receipt; the newest checkpoin
 receipt        recording, receipt_sha256, store
 release        recording: removed from the camera, after its receipt
 shutdown       reason: the last leaf of a clean run
+picture        finding ("covered", "dark", "frozen", "blurred", "clear"): what the lens sees has changed its kind (BWC-POL-40)
+selftest       go, failed (the parts), duration_us: the result of the self-test at undocking (BWC-POL-46)
 =============  =======================================================================================================
 
 Invariants: ``Entry.from_bytes(leaf).to_bytes() == leaf`` for every leaf that is accepted; nothing personal is a field in plain: who, where
@@ -130,6 +132,8 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "shutdown": {"reason": _text},
     "critical": _recording,
     "stealth": {"entered": f.boolean, "cause": f.token},
+    "picture": {"finding": f.one_of("covered", "dark", "frozen", "blurred", "clear")},
+    "selftest": {"go": f.boolean, "failed": f.each(f.token, 8), "duration_us": f.integer()},
 }
 _HEAD: dict[str, f.Check] = {
     "n": f.integer(),
@@ -169,7 +173,7 @@ class Entry:
             "utc": format_utc(time.wall_ns),
             "trust": time.trust.value,
         }
-        body = {name: printable(text) if name in _FREE_TEXT.get(self.kind, ()) else text for name, text in self.fields.items()}
+        body = {name: printable(text) if name in _FREE_TEXT.get(self.kind, ()) else f.to_value(text) for name, text in self.fields.items()}
         if not head.keys().isdisjoint(body):
             raise FormatError(LAYER, f"a field of {self.kind!r} has the name of a common one")
         value = {**head, **body}

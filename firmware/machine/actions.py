@@ -13,11 +13,13 @@ from typing import Any
 
 from firmware.machine import effects as do
 from firmware.machine import events as ev
+from firmware.machine.forecast import is_short
 from firmware.machine.gaps import GapCause, gap_entry
 from firmware.machine.guards import exhausted
 from firmware.machine.health import battery_level, is_hot, room_warning
 from firmware.machine.indicators import Counted, CueName
 from firmware.machine.model import Model, Owed
+from firmware.machine.picture_health import Finding
 from firmware.machine.states import Battery, Cause, Port, State
 from firmware.timebase import Timestamp, Trust
 
@@ -200,7 +202,7 @@ def dock(model: Model, event: ev.Docked) -> Acted:
     """In the dock; what a fault had interrupted is over, what the wearer pressed for is not."""
     owed = model.owed if model.state is State.BOOTING else None
     cues = () if model.state is State.RECORDING else (CueName.DOCKED,)
-    return replace(model, docked=True, asleep=False, owed=owed), (do.Write("dock", event.at), *cues)
+    return replace(model, docked=True, asleep=False, owed=owed, unfit=False), (do.Write("dock", event.at), *cues)
 
 
 def undock(model: Model, event: ev.Undocked) -> Acted:
@@ -250,6 +252,34 @@ def release(model: Model, event: ev.ReceiptVerified) -> Acted:
 
 def finish_offload(model: Model, event: ev.OffloadCompleted) -> Acted:
     return replace(model, offloaded=True), (CueName.SAFE_TO_REMOVE,)
+
+
+# What the recorder finds of itself.
+
+
+def judge_picture(model: Model, event: ev.PictureJudged) -> Acted:
+    """Written, and felt when the lens does not see any more; nothing else changes (BWC-POL-40)."""
+    cues = () if event.finding is Finding.CLEAR else (CueName.LENS,)
+    return model, (do.Write("picture", event.at, {"finding": event.finding.value}), *cues)
+
+
+def measure_battery(model: Model, event: ev.BatteryForecast) -> Acted:
+    """Alarm once when the cell will not last for the policy's minutes (BWC-POL-48)."""
+    short = is_short(model.battery_short, event.minutes, model.policy.battery)
+    fresh = short and not model.battery_short
+    told: tuple[Call, ...] = (do.Write("power", event.at, {"event": "short", "percent": model.percent}), CueName.LOW_BATTERY)
+    return replace(model, battery_short=short), told if fresh else ()
+
+
+def finish_selftest(model: Model, event: ev.SelfTested) -> Acted:
+    """Go or no-go, told and written; a camera that is not fit records all the same (BWC-POL-46)."""
+    go = not event.failed
+    fields: dict[str, int | str | bool | tuple[str, ...]] = {"go": go, "failed": event.failed, "duration_us": event.duration_ns // 1000}
+    return replace(model, unfit=not go), (do.Write("selftest", event.at, fields), CueName.GO if go else CueName.NO_GO)
+
+
+def note_update(model: Model, event: ev.UpdateChecked) -> Acted:
+    return replace(model, up_to_date=event.up_to_date), ()
 
 
 # Timers.

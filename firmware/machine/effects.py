@@ -98,7 +98,7 @@ class Write:
 
     kind: str
     at: Timestamp
-    fields: Mapping[str, int | str | bool] = field(default_factory=dict)
+    fields: Mapping[str, int | str | bool | tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

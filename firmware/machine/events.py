@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firmware.machine.picture_health import Finding
 from firmware.machine.states import Button, Port, Previous, TimerName
 from firmware.machine.supervision import Step
 from firmware.timebase import Timestamp
@@ -201,6 +202,39 @@ class ShutdownRequested:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PictureJudged:
+    """What the lens sees has changed its kind; ``at``: the exposure of the picture that settled it."""
+
+    at: Timestamp
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryForecast:
+    """Recording minutes left in the cell (``forecast.battery_minutes``); ``None`` while it charges, or nobody can say."""
+
+    at: Timestamp
+    minutes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTested:
+    """The self-test at undocking is decided; ``failed`` names the parts, none for a go (``selftest.py``)."""
+
+    at: Timestamp
+    failed: tuple[str, ...]
+    duration_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateChecked:
+    """Whether firmware and policy are the newest that the dock has for this camera (BWC-POL-45)."""
+
+    at: Timestamp
+    up_to_date: bool
+
+
 TableEvent = (
     Booted
     | Elapsed
@@ -225,6 +259,10 @@ TableEvent = (
     | ReceiptVerified
     | OffloadCompleted
     | ShutdownRequested
+    | PictureJudged
+    | BatteryForecast
+    | SelfTested
+    | UpdateChecked
 )
 """What the table has a row for, in every state."""
 

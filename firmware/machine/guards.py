@@ -95,7 +95,7 @@ def full(model: Model, event: ev.StorageFilled | ev.StorageFreed) -> bool:
     return model.full
 
 
-def docked(model: Model, event: ev.Docked) -> bool:
+def docked(model: Model, event: ev.Docked | ev.SelfTested) -> bool:
     """Known to be docked."""
     return model.docked
 

@@ -63,11 +63,14 @@ class CueName(Enum):
     PARTIAL_FAULT = "partial-fault"
     LOW_BATTERY = "low-battery"
     LOW_STORAGE = "low-storage"
+    LENS = "lens"
+    NO_GO = "no-go"
     CLOCK_UNSET = "clock-unset"
     ASK_CATEGORY = "ask-category"
     ASK_REASON = "ask-reason"
     REMINDER = "reminder"
     SLEEP = "sleep"
+    GO = "go"
     READY = "ready"
     DOCKED = "docked"
     SAFE_TO_REMOVE = "safe-to-remove"
@@ -91,11 +94,14 @@ CUES: dict[CueName, Cue] = {
     CueName.PARTIAL_FAULT: Cue(((440, 150), (220, 150)), ((400, 100), (60, 0))),
     CueName.LOW_BATTERY: Cue(((660, 120), (440, 120)), ((150, 75),) * 4),
     CueName.LOW_STORAGE: Cue(((330, 200), (0, 100), (330, 200)), ((150, 75),) * 5),
+    CueName.LENS: Cue(((1000, 60), (500, 200)), ((60, 60), (60, 200), (300, 0))),
+    CueName.NO_GO: Cue(((660, 150), (330, 150), (330, 150)), ((400, 100), (60, 60), (60, 0))),
     CueName.CLOCK_UNSET: Cue(((990, 60), (0, 60)) * 4, ((60, 200), (60, 200), (60, 0))),
     CueName.ASK_CATEGORY: Cue(((990, 60), (0, 40), (1320, 60)), ((60, 60), (200, 60), (60, 60), (200, 0)), "category?"),
     CueName.ASK_REASON: Cue(((990, 60), (0, 40), (1320, 60), (0, 40), (1320, 60)), ((60, 60), (200, 60), (60, 60), (60, 0)), "reason?"),
     CueName.REMINDER: Cue(((880, 60),), ((300, 0),)),
     CueName.SLEEP: Cue(((440, 200), (330, 200)), ((300, 100), (100, 0))),
+    CueName.GO: Cue(((660, 80), (880, 80), (990, 120)), ((60, 60), (60, 0))),
     CueName.READY: Cue(((660, 80), (880, 80)), ((60, 0),)),
     CueName.DOCKED: Cue(((550, 100),), ()),
     CueName.SAFE_TO_REMOVE: Cue(((660, 100), (880, 100), (1320, 100)), ()),
@@ -136,7 +142,7 @@ class View:
     """The conditions that the lamps depend on beside the state."""
 
     partial_fault: bool = False
-    """Something that recording can do without has failed."""
+    """Something that recording can do without has failed, or the self-test at undocking has."""
     battery: Battery = Battery.OK
     low_storage: bool = False
     clock_unset: bool = False
@@ -146,6 +152,8 @@ class View:
     asking: bool = False
     """A question waits for an answer."""
     stealth: bool = False
+    up_to_date: bool = True
+    """Firmware and policy are the newest that the dock has."""
 
 
 def lamps(state: State, view: View) -> tuple[Lamp, Lamp]:
@@ -175,9 +183,11 @@ def _status(state: State, view: View) -> Lamp:
 
 
 def _docked(view: View) -> Lamp:
-    """Green only when charged and everything transferred (BWC-POL-45)."""
+    """Green only when charged, everything transferred and nothing newer to be installed (BWC-POL-45)."""
     if not view.offloaded:
         return Lamp(Colour.AMBER, 1000)
+    if not view.up_to_date:
+        return Lamp(Colour.BLUE, 1000)
     return Lamp(Colour.GREEN) if view.charged else Lamp(Colour.BLUE)
 
 

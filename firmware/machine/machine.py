@@ -17,7 +17,7 @@ from firmware.machine import events as ev
 from firmware.machine.actions import Call
 from firmware.machine.indicators import Counted, CueName, Signal, View, choose_cue, count, felt_only, lamps
 from firmware.machine.model import Model, initial, resting, resumed
-from firmware.machine.states import Button, State, TimerName
+from firmware.machine.states import Battery, Button, State, TimerName
 from firmware.machine.table import REST, STAY, row_for
 from firmware.machine.transition import follow
 from firmware.timebase import Timestamp
@@ -109,8 +109,8 @@ def _instant(event: ev.TableEvent, now: Timestamp) -> Timestamp:
 def view(model: Model) -> View:
     """The conditions that the lamps show."""
     return View(
-        partial_fault=any(not port.blocking for port in model.faults),
-        battery=model.battery,
+        partial_fault=model.unfit or any(not port.blocking for port in model.faults),
+        battery=Battery.LOW if model.battery is Battery.OK and model.battery_short else model.battery,
         low_storage=model.room_warning > 0,
         clock_unset=model.clock_unset,
         muted=model.muted,
@@ -118,6 +118,7 @@ def view(model: Model) -> View:
         charged=model.percent >= CHARGED_PERCENT,
         asking=model.question is not None and model.question.asked,
         stealth=model.stealth,
+        up_to_date=model.up_to_date,
     )
 
 

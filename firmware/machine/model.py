@@ -42,10 +42,16 @@ class Model:
     """0 until told: a battery nobody has read is not charged."""
     charging: bool = False
     hot: bool = False
+    battery_short: bool = False
+    """The cell will not last for the policy's minutes, whatever its percent."""
     clock_unset: bool = False
     room_warning: int = 0
     """0 to 2, as ``health.room_warning``."""
     offloaded: bool = False
+    up_to_date: bool = True
+    """Until somebody who knows says otherwise."""
+    unfit: bool = False
+    """The self-test at undocking said no-go; until the dock."""
     owed: Owed | None = None
     ending: Cause | None = None
     """Set by the action that ends a recording, taken when the state is left."""

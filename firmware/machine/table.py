@@ -134,6 +134,12 @@ TABLE: tuple[Row, ...] = (
     Row(ALIVE, ev.PowerChanged, None, act.power, STAY, "the level is followed with hysteresis"),
     Row(ALIVE, ev.ClockSet, None, act.trust_clock, STAY, "the clock decides nothing but its own warning"),
     Row(ALIVE, ev.ShutdownRequested, None, act.shutdown, HALTED, "an orderly end; a recording is closed first"),
+    # What the recorder finds of itself.
+    Row(ALIVE, ev.PictureJudged, None, act.judge_picture, STAY, "a covered lens is felt and written, and records on"),
+    Row(ALIVE, ev.BatteryForecast, None, act.measure_battery, STAY, "warned in minutes, which percent are not"),
+    Row(ALIVE, ev.SelfTested, guards.docked, act.ignore, STAY, "back in the dock before it was decided"),
+    Row(ALIVE, ev.SelfTested, None, act.finish_selftest, STAY, "go or no-go; a press records either way"),
+    Row(ALIVE, ev.UpdateChecked, None, act.note_update, STAY, "the dock's lamp shows it"),
     # Timers.
     Row(ALIVE, ev.Elapsed, guards.reminder_due, act.remind, STAY, "reminder of a recording, a sleep, a fault or a full store"),
     Row((RECORDING,), ev.Elapsed, guards.split_due, act.split, STAY, "the policy's longest recording; continued without a gap"),

@@ -149,6 +149,9 @@ class Battery:
 
     warn_percent: int = _rule(15, "BWC-POL-48", "alarm at or below this charge", low=2, high=50)
     critical_percent: int = _rule(4, "BWC-POL-48", "close the recording and shut down at or below this charge", low=1, high=20)
+    warn_minutes: int = _rule(20, "BWC-POL-48", "alarm at or below this many recording minutes left in the cell", low=5, high=120)
+    full_minutes: int = _rule(600, "BWC-POL-48", "recording minutes of a full cell, assumed until its drain is known", low=30, high=6000)
+    shift_minutes: int = _rule(480, "BWC-POL-46", "recording minutes that the cell must last for when undocked; 0: any", low=0, high=1440)
 
 
 @dataclass(frozen=True, slots=True)

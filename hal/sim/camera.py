@@ -12,18 +12,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hal.canvas import Canvas
+from hal.canvas import Canvas, Plane
 from hal.errors import DeviceFault, HalError
 from hal.footage import PictureSource
 from hal.interfaces import Camera, CameraProgress, CameraSink, LumaPicture, Picture, VideoFormat
 from hal.luma import Stamp, shrink
+from hal.sim.sight import Sight, seen
 from hal.sim.timeline import MS, SECOND, Event
 from hal.sim.world import Life
 from hal.x264 import Encoded, H264Encoder, check_bitrate, check_video
 
 _LATE_NS = 500 * MS
 """A real-time line that is later than this loses pictures, as a real sensor would."""
-_COVERED_LUMA = 20
 
 
 class _Take:
@@ -35,8 +35,7 @@ class _Take:
         self._video = video
         self._jitter_ns = jitter_ns
         self._began_ns = life.world.now_ns + life.world.camera.starting_ns
-        self._dark = Canvas(video.width, video.height)
-        self._dark.fill(_COVERED_LUMA)
+        self._before: Plane | None = None
         self._encoder: H264Encoder | None = None
         self._next = 0
         self._pending: set[int] = set()
@@ -82,21 +81,26 @@ class _Take:
         if world.camera.swallows(at_ns) or (world.realtime and world.now_ns - at_ns > _LATE_NS):
             return
         captured = self._life.reading(at_ns)
-        seen = self._dark.planes if world.lens_covered else self._source.look(at_ns, captured.wall_ns, number)
-        luma = seen[: self._video.height]
+        planes = self._source.look(at_ns, captured.wall_ns, number)
+        if world.sight is not Sight.CLEAR:
+            planes = seen(world.sight, planes, self._video.height, self._before)
+            self._before = planes if world.sight is Sight.FROZEN and self._before is not None else planes.copy()
+        else:
+            self._before = None
+        luma = planes[: self._video.height]
         if self._stamp is not None:
             self._stamp.burn(luma, captured)
         if number % self._video.fps == 0:
             self.small = shrink(luma, captured)
         if world.viewfinder is not None:
-            world.viewfinder(at_ns, seen)
+            world.viewfinder(at_ns, planes)
         self.sensor_ns = captured.boottime_ns
         if self._encoder is not None and self._encoder.at_gop_end and self._encoder.bitrate_bps != self._video.bitrate_bps:
             self._flush()
         if self._encoder is None:
             self._encoder = H264Encoder(self._video)
         self._pending.add(number)
-        self._take(self._encoder.encode(seen, number))
+        self._take(self._encoder.encode(planes, number))
 
     def _flush(self) -> None:
         encoder, self._encoder = self._encoder, None

@@ -5,6 +5,7 @@ One line is an instant in seconds, a verb and its arguments::
     5 double_press            20 press record          45 press record 3500     (hold, ms)
     60 cut_power              70 dock                  80 undock
     90 power 15               95 step_wall -120        99 cover_lens            104 uncover_lens
+    110 sight dark           120 sight clear          (or covered, smeared, frozen)
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 
 from hal.errors import HalError
 from hal.interfaces import ButtonName
+from hal.sim.sight import Sight
 from hal.sim.timeline import SECOND
 from hal.sim.world import World
 
@@ -45,5 +47,7 @@ def _schedule(world: World, words: list[str]) -> None:
             world.step_wall(round(float(arguments[0]) * SECOND), at_ns)
         case "cover_lens" | "uncover_lens":
             world.cover_lens(at_ns, covered=words[1] == "cover_lens")
+        case "sight":
+            world.change_sight(Sight(arguments[0]), at_ns)
         case _:
             raise ValueError(words[1])

@@ -28,7 +28,7 @@ class StrandWorker(Worker):
         self._running: Future[None] | None = None
         self._thread: threading.Thread | None = None
         self._hangs = self._ended = False
-        life.hang = self.hang
+        self._elsewhere, life.hang = life.hang, self.hang
         life.at_end.append(self._end)
 
     def submit(self, job: Callable[[], None]) -> bool:
@@ -47,10 +47,10 @@ class StrandWorker(Worker):
         self._end()
 
     def hang(self, until_ns: int | None) -> None:
-        """Called by a device: the job that runs goes on at ``until_ns`` of the world, or never. Elsewhere than in a job, the caller's
-        thread hangs, and the world goes on around it."""
+        """Called by a device: the job that runs goes on at ``until_ns`` of the world, or never. In a job of another
+        worker, that one hangs; in none, the caller's thread hangs, and the world goes on around it."""
         if threading.current_thread() is not self._thread:
-            self._life.wait(until_ns)
+            self._elsewhere(until_ns)
             return
         self._hangs = True
         if until_ns is not None:

@@ -17,6 +17,7 @@ from hal.canvas import Plane
 from hal.errors import DeviceFault, HalError, PowerCut
 from hal.interfaces import ButtonName, ClockReading, LampName
 from hal.sim.card import Card
+from hal.sim.sight import Sight
 from hal.sim.surroundings import Battery, Bystander, Delay, Faults, Signal, WallClock, released
 from hal.sim.timeline import MS, SECOND, Event, TimeLine
 
@@ -114,7 +115,7 @@ class World(TimeLine):
         self.wall = WallClock()
         self.contacts = released()
         self.docked = False
-        self.lens_covered = False
+        self.sight = Sight.CLEAR
         self.battery = Battery()
         self.camera = Faults()
         self.microphone = Faults()
@@ -210,9 +211,18 @@ class World(TimeLine):
         end_ns = self.press(button, at_ns, bounce=bounce)
         return self.press(button, end_ns + _PAUSE_MS * MS, bounce=bounce)
 
+    @property
+    def lens_covered(self) -> bool:
+        return self.sight is Sight.COVERED
+
     def cover_lens(self, at_ns: int | None = None, covered: bool = True) -> None:
+        self.change_sight(Sight.COVERED if covered else Sight.CLEAR, at_ns)
+
+    def change_sight(self, sight: Sight, at_ns: int | None = None) -> None:
+        """What the sensor sees of the scene from then on."""
+
         def change() -> None:
-            self.lens_covered = covered
+            self.sight = sight
 
         self._do(at_ns, change)
 

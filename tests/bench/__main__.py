@@ -42,7 +42,9 @@ def capture_costs(count: int) -> Figures:
     for name, peer in (("shrink", "cv2.resize INTER_AREA"), ("stamp", "cv2.putText")):
         ours, theirs = (statistics.median(row[name][side] for row in rows) for side in (0, 1))
         found[f"luma_{name}_cpu"] = result(ours, "ms/picture", peer, theirs, None)
-    return found
+    looks = [capture.picture_health_ms() for _ in range(count)]
+    ours, theirs = (statistics.median(column) for column in zip(*looks, strict=True))
+    return found | {"picture_health_cpu_ms": result(ours, "ms/look", "cv2.Laplacian(CV_64F).var()", theirs, None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,14 @@ GROUPS = {
     "start": Group(("cold_start", "cold_start_cpu"), lambda shop, options: startup.cold_start(shop, options.rounds)),
     "shift": Group(("virtual_shift_12h_cpu_s",), lambda shop, options: pipeline.virtual_shift(shop)),
     "capture": Group(
-        ("boundary_cpu", "boundary_cpu_capture_process", "boundary_cpu_recorder", "luma_shrink_cpu", "luma_stamp_cpu"),
+        (
+            "boundary_cpu",
+            "boundary_cpu_capture_process",
+            "boundary_cpu_recorder",
+            "luma_shrink_cpu",
+            "luma_stamp_cpu",
+            "picture_health_cpu_ms",
+        ),
         lambda shop, options: capture_costs(min(3, options.rounds)),
     ),
 }

@@ -75,6 +75,8 @@ EXAMPLES = {
     "receipt": {**_R, "receipt_sha256": _H, "store": "store-1"},
     "release": _R,
     "shutdown": {"reason": "held"},
+    "picture": {"finding": "covered"},
+    "selftest": {"go": False, "failed": ("microphone",), "duration_us": 4_500_000},
 }
 
 

@@ -26,6 +26,7 @@ VIEWS = {
     "offloaded and charged": View(offloaded=True, charged=True),
     "question asked": View(asking=True),
     "stealth": View(stealth=True),
+    "offloaded, charged and outdated": View(offloaded=True, charged=True, up_to_date=False),
     "everything at once": View(True, Battery.LOW, True, True, True, True, True, True),
 }
 NUMBERS = [count(Counted(place, "words")) for place in range(MAX_CHOICES)]
@@ -108,9 +109,12 @@ def test_resting_states_and_warnings_look_different() -> None:
 
 def test_dock_is_green_only_when_charged_and_all_transferred() -> None:
     """The truth table of BWC-POL-45."""
-    for offloaded, charged in product((False, True), repeat=2):
-        colour = lamps(State.DOCKED, View(offloaded=offloaded, charged=charged))[1].colour
-        assert (colour is Colour.GREEN) is (offloaded and charged)
+    shown = set()
+    for offloaded, charged, newest in product((False, True), repeat=3):
+        lamp = lamps(State.DOCKED, View(offloaded=offloaded, charged=charged, up_to_date=newest))[1]
+        assert (lamp.colour is Colour.GREEN) is (offloaded and charged and newest)
+        shown.add(lamp)
+    assert len(shown) == 4, "what is wanting is told apart: transfer, update, charge"
 
 
 def test_the_most_urgent_cue_is_played() -> None:

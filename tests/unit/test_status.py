@@ -236,6 +236,7 @@ CHANGES = {
     "unlocked": ({"memory": "only 65536 bytes may be locked"}, 0, "LimitMEMLOCK=infinity"),
     "clock": ({"clock_trust": "unset"}, 0, "given the time"),
     "power": ({"battery": "low"}, 0, "Charge the camera"),
+    "time left": ({"battery_short": True}, 0, "the cell ends before long"),
     "room": ({"room_warning": 1}, 0, "Dock the camera soon"),
 }
 
@@ -266,7 +267,8 @@ def test_watching_goes_on_when_the_recorder_is_away(bench, capsys: pytest.Captur
 
 def test_every_field_is_explained(bench) -> None:
     document = (Path(__file__).resolve().parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
-    assert [name for name in told(bench) if f"`{name}`" not in document] == []
+    names = [*told(bench), *told(bench)["forecast"]]
+    assert [name for name in names if f"`{name}`" not in document] == []
 
 
 def test_every_row_of_a_real_file_is_made(bench) -> None:
@@ -282,5 +284,6 @@ def test_every_row_of_a_real_file_is_made(bench) -> None:
         "room",
         "clock",
         "power",
+        "time left",
         "memory",
     } <= set(ports)

@@ -106,6 +106,17 @@ def test_nothing_is_left_undone() -> None:
     assert found == []
 
 
+LENS_MAY = {"CV_16S", "INTER_AREA", "Laplacian", "meanStdDev", "resize"}
+
+
+def test_the_recorder_asks_opencv_for_sums_over_the_picture_and_nothing_else() -> None:
+    """BWC-POL-19: what judges the lens cannot grow into something that finds faces without this test being changed."""
+    sources = {path: path.read_text() for path in (ROOT / "firmware").rglob("*.py")}
+    users = {path.name: set(re.findall(r"\bcv2\.(\w+)", text)) for path, text in sources.items() if "cv2" in text}
+    assert users == {"lens.py": LENS_MAY}
+    assert [path.name for path, text in sources.items() if re.search(r"from cv2|cv2 as |getattr\(cv2", text)] == []
+
+
 def test_no_recognition() -> None:
     """No code that recognises faces, voices or plates, and no library for it: declared, locked or called (BWC-POL-19)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -109,6 +109,8 @@ _WORDS: Mapping[str, Callable[[_F], str]] = {
     "unmute": lambda f: "Sound on again",
     "annotation": lambda f: f"What the wearer answered, sealed: {_ABOUT[f['about']]}",
     "critical": lambda f: "The wearer flagged the recording as critical",
+    "picture": lambda f: "The lens sees again" if f["finding"] == "clear" else f"The lens does not see: {f['finding']}",
+    "selftest": lambda f: "Self-test: go" if f["go"] else f"Self-test: no go ({', '.join(f['failed'])})",
     "stealth": lambda f: "Lamps and sounds off, by the wearer" if f["entered"] else "Lamps and sounds on again",
     "assign": lambda f: "Assigned to an officer by the dock; who that is stands sealed in each recording",
     "unassign": lambda f: "Nobody's camera: " + ("an order says so" if f["cause"] == "order" else "it came back to its dock"),

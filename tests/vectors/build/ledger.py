@@ -25,6 +25,7 @@ _SAMPLES = {
     "port": "camera", "reason": "no picture", "step": "reopen", "owed": True, "from_us": 5, "offset_us": -5, "source": "dock",
     "uncertainty_us": 2, "action": "set", "old_trust": "rtc", "entered": True, "new_trust": "synced",
     "event": "low", "percent": 10, "profile": "dhs", "version": 3, "size": 9, "store": "store-1", "issued_utc": house.UTC,
+    "finding": "covered", "go": False, "failed": ["microphone"],
 }  # fmt: skip
 
 
