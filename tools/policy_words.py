@@ -19,12 +19,16 @@ _RULE = re.compile(r"([a-z_]+) = .*?# BWC-POL-\d\d(?:, -\d\d)*: (.+)\Z")
 _TABLE = re.compile(r"\[([a-z_]+)\]\Z")
 
 
+Value = int | bool | str | dict[str, str]
+"""As in TOML; a list of choices is a table of code and words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule of a policy as it stands. ``value`` as in TOML; ``why``: the policy file's own remark, empty when it has none."""
 
     path: str
-    value: int | bool | str
+    value: Value
     sentence: str
     requirement: str
     source: str
@@ -37,8 +41,8 @@ class Change:
 
     path: str
     requirement: str
-    old: int | bool | str
-    new: int | bool | str
+    old: Value
+    new: Value
     before: str
     after: str
 
@@ -59,6 +63,10 @@ def _mute(mode: str) -> str:
     }[mode]
 
 
+def _choices(what: str) -> Callable[[Mapping[str, str]], str]:
+    return lambda value: f"{what}: {', '.join(f'{words} ({code})' for code, words in value.items())}."
+
+
 def _either(yes: str, no: str) -> Callable[[Any], str]:
     return lambda value: yes if value else no
 
@@ -77,6 +85,7 @@ _SENTENCES: Mapping[str, Callable[[Any], str]] = {
     "pre_event.max_bytes": lambda value: f"What it keeps from before a press takes at most {_megabytes(value)} of memory.",
     "activation.double_press_ms": lambda value: f"Two presses of the record button within {_seconds(value)} start a recording.",
     "activation.hold_to_stop_ms": lambda value: f"Holding the record button for {_seconds(value)} ends it; taps never do.",
+    "activation.function_hold_ms": lambda value: f"The function button is held after {_seconds(value)}; shorter is a tap.",
     "activation.bounce_ms": lambda value: f"A contact that closes again within {value} ms of opening is one press.",
     "activation.confirm_stop": _either(
         "The hold must be confirmed by one press within 5 s, or the recording goes on.", "The hold is enough to end it."
@@ -92,15 +101,34 @@ _SENTENCES: Mapping[str, Callable[[Any], str]] = {
     "audio.enabled": _either("Recordings have sound.", "Recordings have no sound at all."),
     "indicators.reminder_seconds": lambda value: f"While it records, the wearer is reminded of it every {value} s.",
     "indicators.stealth": _either(
-        "The wearer may switch lamps and cues off.",
+        "Holding both buttons turns lamps and sounds off; vibrations stay, and the ledger says so.",
         "Lamps and cues cannot be switched off: the subject lamp is lit while it records.",
     ),
+    "indicators.stealth_max_seconds": lambda value: f"Where that is allowed, it ends by itself after {value} s.",
     "mute.mode": _mute,
+    "mute.auto_unmute_seconds": lambda value: f"A mute ends by itself after {value} s." if value else "A mute does not end by itself.",
     "sleep.allowed": _either(
         "Holding the function button puts the camera to sleep; it then keeps nothing from before a press.",
         "The wearer cannot put the camera to sleep.",
     ),
     "sleep.reminder_seconds": lambda value: f"A camera that may sleep reminds of it every {value} s.",
+    "categories.ask_on_stop": _either(
+        "When the wearer ends a recording, the camera asks for its category.",
+        "The camera does not ask for a category; a tap of the function button while recording opens the list.",
+    ),
+    "categories.critical": lambda value: f"A recording of the category {value} is handed over first, and removed last.",
+    "categories.choices": _choices("The categories are"),
+    "reasons.ask_on_stop": _either(
+        "When the wearer ends a recording, the camera asks why; the recording is closed by then.",
+        "The camera does not ask why a recording ended.",
+    ),
+    "reasons.ask_on_mute": _either(
+        "When the wearer mutes, the camera asks why; the mute waits for nothing.", "The camera does not ask why it was muted."
+    ),
+    "reasons.stop": _choices("The reasons for a stop are"),
+    "reasons.mute": _choices("The reasons for a mute are"),
+    "answers.wait_seconds": lambda value: f"Who does not answer within {value} s has given no answer, and that is written.",
+    "answers.pause_ms": lambda value: f"A pause of {_seconds(value)} takes a choice.",
     "recording.max_seconds": lambda value: f"After {value / 3600:g} h a recording goes on in the next one, without a lost picture.",
     "battery.warn_percent": lambda value: f"At {value} % of charge the wearer is warned.",
     "battery.critical_percent": lambda value: f"At {value} % the recording is closed in order, and the camera shuts down.",
@@ -114,6 +142,7 @@ _SENTENCES: Mapping[str, Callable[[Any], str]] = {
         if value
         else "A recording is removed from the camera as soon as a store has receipted it."
     ),
+    "retention.critical_days": lambda value: f"A critical one stays for {value} days.",
     "identity.clear_at_dock": _either(
         "Back in a dock the camera is nobody's until it is assigned again.",
         "Who was assigned keeps the camera until a dock says otherwise.",
@@ -141,7 +170,7 @@ def compare(old: Policy, new: Policy) -> list[Change]:
     return found
 
 
-def sentence(path: str, value: int | bool | str, metadata: Mapping[str, Any]) -> str:
+def sentence(path: str, value: Value, metadata: Mapping[str, Any]) -> str:
     """What the rule makes a camera do."""
     if path in _SENTENCES:
         return _SENTENCES[path](value)
@@ -159,11 +188,18 @@ def remarks(text: str) -> dict[str, str]:
     return found
 
 
-def _leaves(part: Any, path: str) -> Iterator[tuple[str, int | bool | str, Mapping[str, Any]]]:
+def _leaves(part: Any, path: str) -> Iterator[tuple[str, Value, Mapping[str, Any]]]:
     hints = get_type_hints(type(part))
     for one in fields(part):
         value = getattr(part, one.name)
         if is_dataclass(hints[one.name]):
             yield from _leaves(value, f"{path}{one.name}.")
         else:
-            yield path + one.name, value.value if isinstance(value, Enum) else value, one.metadata
+            yield path + one.name, _plain(value), one.metadata
+
+
+def _plain(value: Any) -> Value:
+    if isinstance(value, tuple):
+        return {choice.code: choice.label for choice in value}
+    found: Value = value.value if isinstance(value, Enum) else value
+    return found
