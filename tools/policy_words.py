@@ -54,8 +54,8 @@ def _megabytes(count: int) -> str:
 def _mute(mode: str) -> str:
     return {
         MuteMode.OFF.value: "The sound of a recording cannot be muted.",
-        MuteMode.HOLD.value: "The sound of a recording is muted while the function button is down; pictures go on.",
-        MuteMode.TOGGLE.value: "One press of the function button mutes the sound of a recording, the next brings it back; pictures go on.",
+        MuteMode.HOLD.value: "The sound of a recording is muted while the function button is held; pictures go on.",
+        MuteMode.TOGGLE.value: "One hold of the function button mutes the sound of a recording, the next brings it back; pictures go on.",
     }[mode]
 
 

@@ -20,7 +20,8 @@ So ``n`` quick presses are: tap, double press, tap, double press ... and each pr
 became a hold. That a press which asked for a recording does not end it is the table's to say: it knows what was asked for.
 
 The function button: down for less than ``function_hold_ms`` is a tap, told at its release; down for that long is a hold, which happens
-when it is told (what it mutes may be on the card already), and its release is told too; down for ``hold_to_stop_ms`` is a long hold as well. Bounces and lost releases as above.
+when it is told (what came before may be on the card already), and its release is told too; down for ``hold_to_stop_ms`` is a long
+hold as well. Bounces and lost releases as above.
 
 Edges of one button come in the order of their instants; one that seems earlier than the last is taken at its own word,
 and can do no more than count as a bounce. Instants are boot time: a clock that is set in the middle of a press changes nothing.

@@ -43,8 +43,8 @@ def at(ns: int) -> Timestamp:
 
 
 def test_sound_of_the_mute_is_not_kept_though_it_came_first() -> None:
-    """What the loop has taken of the mute already, what still waits in its inbox, and a unit that reaches into the mute; a GOP that was
-    closed before is not called back, and nothing in it is of the mute."""
+    """BWC-POL-17: what the loop has taken of the mute already, what still waits in its inbox, and a unit that reaches into the mute; a GOP
+    that was closed before is not called back, and nothing in it is of the mute."""
     writer = Writer()
     capture = Capture(writer, 1000, 10_000_000, PICTURE_NS, Losses())  # type: ignore[arg-type]
     _, units = aac(frames=140)

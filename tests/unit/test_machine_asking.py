@@ -81,7 +81,7 @@ def test_the_default_policy_asks_nothing_and_still_takes_a_category() -> None:
 
 
 def test_a_later_answer_is_another_one() -> None:
-    """BWC-POL-31: the first stays as it was, also after the stop."""
+    """BWC-POL-04, BWC-POL-31: the first stays as it was, also after the stop."""
     hand = recording()
     for first in (50, 60):
         for tap in range(2 if first == 50 else 4):

@@ -162,7 +162,10 @@ def hint(state: str, policy: Policy) -> str:
         State.HALTED.value: "Shutting down.",
     }
     text = hints[state]
-    mute = {MuteMode.TOGGLE: " The function button mutes and unmutes.", MuteMode.HOLD: " The function button mutes while it is down."}
+    mute = {
+        MuteMode.TOGGLE: " Holding the function button mutes and unmutes.",
+        MuteMode.HOLD: " The function button mutes while it is held.",
+    }
     if state == State.RECORDING.value:
         text += mute.get(policy.mute.mode, "")
     if state == State.READY.value and policy.sleep.allowed:
