@@ -132,6 +132,13 @@ _SENTENCES: Mapping[str, Callable[[Any], str]] = {
     "recording.max_seconds": lambda value: f"After {value / 3600:g} h a recording goes on in the next one, without a lost picture.",
     "battery.warn_percent": lambda value: f"At {value} % of charge the wearer is warned.",
     "battery.critical_percent": lambda value: f"At {value} % the recording is closed in order, and the camera shuts down.",
+    "battery.warn_minutes": lambda value: f"The wearer is warned when the cell has {value} recording minutes left.",
+    "battery.full_minutes": lambda value: f"A full cell is taken to last for {value} recording minutes, until its drain is known.",
+    "battery.shift_minutes": lambda value: (
+        f"Taken out of a dock the camera says no-go when its cell will not last for {value} recording minutes."
+        if value
+        else "Taken out of a dock the camera asks for no number of recording minutes."
+    ),
     "heat.limit_celsius": lambda value: f"From {value} degrees Celsius of the board on it encodes fewer bits.",
     "heat.bitrate_percent": lambda value: f"Hot, it encodes {value} % of the bits, and no picture less.",
     "storage.reserve_bytes": lambda value: f"{_megabytes(value)} of the card stay free to close a recording; a full card stops aloud.",

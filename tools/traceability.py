@@ -93,12 +93,14 @@ def policy_rules(kind: type[Any], path: str) -> Iterator[tuple[str, str]]:
 
 
 def test_functions(root: Path) -> Iterator[tuple[str, str]]:
-    """Name and source of every test that ``make test`` runs."""
+    """Name of every test that ``make test`` runs, with its source and its module's docstring, which may name a row for all of them."""
     for path in sorted((root / "tests").rglob("test_*.py")):
         source = path.read_text(encoding="utf-8")
-        for node in ast.parse(source).body:
+        module = ast.parse(source)
+        about = ast.get_docstring(module) or ""
+        for node in module.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                yield f"{path.relative_to(root).as_posix()}::{node.name}", ast.get_source_segment(source, node) or ""
+                yield f"{path.relative_to(root).as_posix()}::{node.name}", f"{about}\n{ast.get_source_segment(source, node)}"
 
 
 def _files(root: Path, places: Sequence[str]) -> list[Path]:
