@@ -180,8 +180,8 @@ def arrange(bench: Bench) -> list[tuple[float, float]]:
         mute, unmute, dead = start + 52.3, start + 92.3, start + 131
         if dead + 60 > LENGTH_S:
             break
-        world.press(ButtonName.FUNCTION, bench.at(mute))
-        world.press(ButtonName.FUNCTION, bench.at(unmute))
+        world.press(ButtonName.FUNCTION, bench.at(mute), hold_ms=1000)
+        world.press(ButtonName.FUNCTION, bench.at(unmute), hold_ms=1000)
         world.at(bench.at(dead), lambda: world.microphone.fail("pulled", failing_starts=2))
         silent += [(mute, unmute), (dead, dead + 17)]
     world.press(ButtonName.RECORD, bench.at(LENGTH_S), hold_ms=3300)
