@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import guest
@@ -38,3 +39,14 @@ def set_up() -> guest.Wiring:
 
 def count(kind: str, least: int) -> None:
     inside.wait(f"{least} leaves of the kind {kind}", lambda: len(inside.leaves(kind)) >= least, PATIENCE_S)
+
+
+def begin(wiring: guest.Wiring) -> None:
+    """Press until it records, as a wearer would: on a busy host a finger of this machine may be too slow for a double press."""
+    begins = len(inside.leaves("begin"))
+    end = time.monotonic() + PATIENCE_S
+    while len(inside.leaves("begin")) == begins:
+        if time.monotonic() > end:
+            raise guest.Failed(f"does not record; {inside.show(UNIT, 'StatusText')}")
+        wiring.record.double_press()
+        time.sleep(5)

@@ -8,7 +8,7 @@ import time
 
 import guest
 import nspawn_inside as inside
-from under_systemd import UNIT, count, set_up
+from under_systemd import UNIT, begin, count, set_up
 
 LEFT_BYTES = 40 << 20
 """Less than the policy's reserve, and enough to close what is open."""
@@ -24,7 +24,7 @@ def run() -> None:
     guest.sh("systemctl", "start", UNIT)
     count("ready", 1)
     time.sleep(3)
-    wiring.record.double_press()
+    begin(wiring)
     count("fragment", 3)
     pid = inside.show(UNIT, "MainPID")["MainPID"]
     filler, card = inside.STATE / "filler", os.statvfs(inside.STATE)
@@ -36,8 +36,7 @@ def run() -> None:
     facts = {"told": told, "lamp": lamp, "still": inside.show(UNIT, "MainPID")["MainPID"] == pid}
     filler.unlink()
     inside.wait("readiness", lambda: status().startswith("ready"), 60)
-    wiring.record.double_press()
-    count("begin", 2)
+    begin(wiring)
     count("fragment", len(inside.leaves("fragment")) + 2)
     facts |= inside.show(UNIT, "ActiveState", "NRestarts")
     guest.sh("systemctl", "stop", UNIT)

@@ -8,7 +8,7 @@ import time
 
 import guest
 import nspawn_inside as inside
-from under_systemd import PATIENCE_S, UNIT, count, set_up
+from under_systemd import PATIENCE_S, UNIT, begin, count, set_up
 
 KILLS = 12
 MORE = 2
@@ -29,10 +29,9 @@ def run() -> None:
     guest.sh("systemctl", "start", UNIT)
     count("ready", 1)
     time.sleep(3)
-    wiring.record.double_press()
+    begin(wiring)
     promised: set[str] = set()
     again_s = []
-    count("begin", 1)
     for _ in range(KILLS):
         count("fragment", len(inside.leaves("fragment")) + MORE)
         time.sleep(dice.uniform(0, 1.2))
