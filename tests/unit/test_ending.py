@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,8 +38,14 @@ def test_a_signal_is_never_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
     def boot(opened: object, config: object) -> SimpleNamespace:
         reach("booting")
-        close: Callable[[], None] = lambda: asked.append("daemon closed")  # noqa: E731
-        return SimpleNamespace(run=lambda: reach("running"), close=close, ask_shutdown=asked.append, exit_code=0)
+
+        def close() -> bool:
+            asked.append("daemon closed")
+            return True
+
+        return SimpleNamespace(
+            run=lambda: reach("running"), close=close, ask_shutdown=asked.append, exit_code=0, status=SimpleNamespace(memory="")
+        )
 
     monkeypatch.setattr(hal.backends, "open_hal", open_hal)
     monkeypatch.setattr(firmware.boot, "boot", boot)

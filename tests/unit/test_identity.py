@@ -24,14 +24,14 @@ def test_a_serial_that_no_recording_can_be_named_after(agency: Any, make_bench: 
         make_camera(tmp_path / "camera", agency, CameraOrder(serial, "m", "", "default", "sim", KeyProtection.SIMULATED))
     assert not (tmp_path / "camera").exists()
     with make_bench().life() as daemon:
-        context = daemon._context
+        context = daemon._orders._context
     with pytest.raises(UsageError, match="serial"):
         _check_papers(replace(context, device=replace(context.device, serial=serial)), Policy())
 
 
 def test_the_longest_serial_names_recordings_for_ever(make_bench: Callable) -> None:
     with make_bench().life() as daemon:
-        context = daemon._context
+        context = daemon._orders._context
     _check_papers(replace(context, device=replace(context.device, serial="A" * 40), boot=10**12), Policy())
 
 
