@@ -390,7 +390,7 @@ class Daemon:
         if minutes != self._minutes_left:  # the machine judges this number alone, and has judged it
             self._minutes_left = minutes
             self._feed(ev.StorageMeasured(now, minutes))
-        if self._model.full and free > 2 * reserve:
+        if self._model.full and free > 2 * reserve and not self._custodian.is_busy:  # nothing waits that found no room
             self._feed(ev.StorageFreed(now))
         elif free < reserve and not self._model.full:
             self._feed(ev.StorageFilled(now))

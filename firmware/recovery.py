@@ -108,7 +108,7 @@ def previous_end(entries: Sequence[Entry], now: Timestamp, stayed_up: bool | Non
         owed = escalation is not None and bool(escalation.fields["owed"]) and down_us is not None and down_us < _RESUME_US
         return Previous("clean", down_us, "" if escalation is None else str(escalation.fields["step"]), owed)
     if same_boot:
-        return Previous("crash", boot_us, resume=boot_us < _RESUME_US and _was_recording(entries))
+        return Previous("crash", boot_us, resume=_was_recording(entries, now))
     return Previous("power-loss", down_us)
 
 
@@ -128,10 +128,16 @@ def _last_step(entries: Sequence[Entry]) -> Entry | None:
     return None
 
 
-def _was_recording(entries: Sequence[Entry]) -> bool:
-    """Whether the newest recording of the last run has no end."""
-    newest = next((entry for entry in reversed(entries) if entry.kind in ("begin", "fragment", "end")), None)
-    return newest is not None and newest.kind != "end" and newest.boot == entries[-1].boot
+def _was_recording(entries: Sequence[Entry], now: Timestamp) -> bool:
+    """Whether a recording whose end nobody asked for was going on a moment ago: it has no end, or a fault or a boot after a crash ended
+    it, and the run that was to take it up died too before it could."""
+    for entry in reversed(entries):
+        if entry.kind in ("ready", "sleep", "dock", "shutdown"):
+            return False
+        if entry.kind in ("begin", "fragment", "end"):
+            owed = entry.kind != "end" or entry.fields["cause"] == "fault"
+            return owed and 0 <= now.since(entry.time) < _RESUME_US * 1000
+    return False
 
 
 def tail_drafts(opened: OpenedLedger, now: Timestamp) -> list[Draft]:

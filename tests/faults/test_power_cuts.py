@@ -263,6 +263,26 @@ def test_a_full_card_closes_the_recording_and_overwrites_nothing(make_bench: Cal
     assert bench.verify().verdict is Verdict.AUTHENTIC
 
 
+def test_a_card_that_has_room_and_takes_nothing_is_full_until_it_does(make_bench: Callable) -> None:
+    """BWC-POL-23, -47: no room for names, or a quota: the card says one thing and does another. The recording is closed as soon as it can be,
+    and the camera is not ready before."""
+    bench = make_bench(pre_event=1)
+    bench.world.double_press(bench.at(3))
+    bench.world.at(bench.at(6), lambda: bench.world.card.fail_always(CardFault.FULL))
+    bench.world.at(bench.at(16), lambda: bench.world.card.fail_always(None))
+    bench.world.double_press(bench.at(20))
+    states: list[State] = []
+    for second in range(9, 16):
+        bench.world.at(bench.at(second), lambda: states.append(bench.daemon.state))
+    bench.run(26)
+    assert set(states) == {State.FULL}
+    first, second = (bench.manifest(one) for one in bench.recordings())
+    assert (first.end.cause, second.begin.cause) == ("storage-full", "button")
+    assert [one.fields["port"] for one in bench.entries() if one.kind == "recovered"] == ["storage"]
+    assert len(bench.world.seen.feeds) > 20
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
 def test_a_mute_is_told_by_the_boot_that_closes_the_recording(make_bench: Callable) -> None:
     """BWC-POL-17, BWC-POL-28: ended and open mutes stand in the manifest that a power cut prevented."""
     bench = make_bench(pre_event=1, changes={'mode = "off"': 'mode = "toggle"'})

@@ -106,6 +106,8 @@ def entry(n: int, kind: str, second: float, boot: int = 1, **fields) -> Entry:
 
 BEGIN = entry(0, "begin", 10, recording="R-1", cause="button")
 END = entry(1, "end", 12, recording="R-1", cause="button")
+BOOT = entry(2, "boot", 13, 2)
+"""Of a run that died before it could take up anything."""
 RESTART = entry(1, "escalation", 20, port="camera", step="restart", owed=True, reason="x")
 NOT_OWED = entry(1, "escalation", 20, port="camera", step="restart", owed=False, reason="x")
 SHUTDOWN = entry(2, "shutdown", 20.1, reason="camera: restart")
@@ -117,6 +119,12 @@ SHUTDOWN = entry(2, "shutdown", 20.1, reason="camera: restart")
         ((BEGIN,), 15, "crash", "", True),
         ((BEGIN,), 10 + 121, "crash", "", False),
         ((BEGIN, END), 15, "crash", "", False),
+        ((BEGIN, BOOT), 15, "crash", "", True),
+        ((BEGIN, BOOT), 10 + 121, "crash", "", False),
+        ((BEGIN, BOOT, replace(END, boot=2, fields={**END.fields, "cause": "fault"})), 15, "crash", "", True),
+        ((BEGIN, END, BOOT), 15, "crash", "", False),
+        ((BEGIN, BOOT, entry(3, "dock", 13, 2)), 15, "crash", "", False),
+        ((BEGIN, entry(2, "ready", 13)), 15, "crash", "", False),
         ((RESTART, SHUTDOWN), 22, "clean", "restart", True),
         ((RESTART, SHUTDOWN), 20 + 130, "clean", "restart", False),
         ((NOT_OWED, SHUTDOWN), 22, "clean", "restart", False),
