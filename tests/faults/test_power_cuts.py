@@ -264,8 +264,8 @@ def test_a_full_card_closes_the_recording_and_overwrites_nothing(make_bench: Cal
 
 
 def test_a_card_that_has_room_and_takes_nothing_is_full_until_it_does(make_bench: Callable) -> None:
-    """BWC-POL-23, -47: no room for names, or a quota: the card says one thing and does another. The recording is closed as soon as it can be,
-    and the camera is not ready before."""
+    """BWC-POL-23, -47: no room for names, or a quota: the card says one thing and does another. The recording is closed as soon as it can
+    be, and the camera is not ready before."""
     bench = make_bench(pre_event=1)
     bench.world.double_press(bench.at(3))
     bench.world.at(bench.at(6), lambda: bench.world.card.fail_always(CardFault.FULL))
