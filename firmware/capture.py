@@ -198,6 +198,11 @@ class Capture:
         """Go on in a new recording with the next GOP: the open one still belongs to the old (BWC-POL-06)."""
         self._split = (order, at, notes)
 
+    @property
+    def is_splitting(self) -> bool:
+        """The next recording was ordered, and waits for a GOP to begin with; a stop takes that back."""
+        return self._split is not None
+
     def stop(self, at: Timestamp) -> Gop | None:
         """End a recording: the pictures of the open GOP up to ``at``. The GOP itself goes on, into the buffer.
 

@@ -467,6 +467,8 @@ class Daemon:
     def _stop_recording(self, cause: Cause, at: Timestamp) -> None:
         self._devices.muted = False
         self._devices.microphone_wanted(recording=False)
+        if self._capture.is_splitting:
+            self._orders.take_back()
         final = self._capture.stop(at)
         self._custodian.submit_end(final, at, cause.value, self._orders.notes())
         self._orders.recording, self.status.recording = "", None

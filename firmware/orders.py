@@ -26,16 +26,22 @@ class Orders:
         self._devices = devices
         self._errands = errands
         self._ordinal = 0
-        self.recording = ""
+        self._before = self.recording = ""
 
     def begin(self, cause: str, at: Timestamp, shortfall: str) -> BeginOrder:
         """The next recording of this boot."""
         self._ordinal += 1
+        self._before = self.recording
         self.recording = recording_id(self._context.device.serial, self._context.boot, self._ordinal)
         video, audio = self._policy.video, self._devices.audio_track()
         shape = Video(video.width, video.height, video.fps, "h264")
         personal = self._errands.assignment(self.recording)
         return BeginOrder(self.recording, at, cause, shape, audio, shortfall, personal, self._errands.order_sha256)
+
+    def take_back(self) -> None:
+        """The recording that was ordered last does not begin: the one before it is ended instead."""
+        self._ordinal -= 1
+        self.recording = self._before
 
     def notes(self) -> dict[str, Any]:
         """For the end of the recording."""

@@ -21,6 +21,7 @@ from hal.interfaces import ButtonName, Camera, CameraProgress, Colour, LampName,
 from hal.sim.boot import boot as boot_world
 from hal.sim.indicators import SimIndicators
 from hal.sim.power import SimPower
+from tools.opening import read_notes
 
 RECORD = ButtonName.RECORD
 
@@ -209,6 +210,21 @@ def test_a_long_recording_is_split_without_losing_a_picture(make_bench: Callable
     last = earlier.fragments[-1]
     assert abs(last.boottime_us + last.duration_us - later.fragments[0].boottime_us) <= 1
     assert bench.verify().verdict.value == "authentic"
+
+
+def test_a_stop_while_a_split_waits_for_its_gop_ends_the_recording_that_is_open(make_bench: Callable) -> None:
+    """BWC-POL-06, BWC-POL-31: what is sealed at the end speaks of the recording that it is in, and no name is used up for nothing."""
+    bench = make_bench(pre_event=1, changes={"max_seconds = 14400": "max_seconds = 60"})
+    bench.world.double_press(bench.at(3.4))
+    bench.world.press(ButtonName.RECORD, bench.at(63.75 - 3), hold_ms=3300)
+    bench.world.double_press(bench.at(66))
+    bench.run(70)
+    assert bench.recordings() == ["SIM-0001-000001-0001", "SIM-0001-000001-0002"]
+    manifests = [bench.manifest(one) for one in bench.recordings()]
+    assert [one.end.cause for one in manifests] == ["button", "shutdown"]
+    assert 60 < (manifests[0].end.boottime_us - manifests[0].begin.boottime_us) / 1e6 < 61, "the split was due, and no GOP had come"
+    for manifest in manifests:
+        assert read_notes(bench.source(), manifest, bench.key())["recording"] == manifest.recording
 
 
 def test_a_mute_goes_on_through_a_split(make_bench: Callable) -> None:
