@@ -47,7 +47,6 @@ def make_config(tmp_path: Path, camera: Camera, host: str, port: int) -> DeviceC
         tmp_path / "oathcamd.toml",
         camera.serial,
         "m",
-        "",
         **places,
         policy=keys,
         backend="pi",
