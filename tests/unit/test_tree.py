@@ -148,3 +148,11 @@ def test_a_camera_has_two_commands_and_is_no_storage_device() -> None:
     ]
     assert len(places) > 100
     assert [path for path in places if storage.search(path.read_text(encoding="utf-8", errors="replace"))] == []
+
+
+@pytest.mark.xdist_group("guard")
+def test_groups_of_tests_stay_together(request: pytest.FixtureRequest) -> None:
+    """Tests in real time share a process, and some go on where another ended; pytest-xdist has lost that once without a word."""
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("one process")
+    assert request.node.nodeid.endswith("@guard")
