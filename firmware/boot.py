@@ -17,7 +17,7 @@ from firmware.capture import Intake
 from firmware.config import DeviceConfig
 from firmware.custodian import Custodian, Evidence
 from firmware.custody.entries import Entry
-from firmware.daemon import Daemon
+from firmware.daemon import Daemon, post
 from firmware.deliveries import Papers
 from firmware.devices import video_format
 from firmware.docktime import DockClock, lifetime, load_witnesses
@@ -55,7 +55,7 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     keys = WatchedKeyStore(hal.key_store, hal.clock)
     hal = replace(hal, volume=card, key_store=keys)
     intake = Intake(hal.inbox)
-    hal.buttons.subscribe(lambda edge: _post(hal, edge))
+    hal.buttons.subscribe(lambda edge: post(hal.inbox, edge))
     try:
         hal.camera.start(video_format(policy), intake)
     except HalError as error:
@@ -75,7 +75,7 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
         volume=hal.volume,
         limit_bytes=policy.pre_event.max_bytes * 2,
         reserve_bytes=policy.storage.reserve_bytes,
-        report=lambda item: _post(hal, item),
+        report=lambda item: post(hal.inbox, item),
     )
     origin, life = f"oathcam/{config.serial}", lifetime(context.chain[0])
     dock_clock = DockClock(card, hal.clock, origin, context.public_key, load_witnesses(config.trust_directory / "witnesses"), life)
@@ -83,11 +83,6 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     custodian.kick()
     daemon.begin()
     return daemon
-
-
-def _post(hal: Hal, item: object) -> None:
-    if not hal.inbox.put(item, urgent=True):
-        log.error("inbox full: %r could not be queued", type(item).__name__)
 
 
 class Opening:
@@ -108,7 +103,7 @@ class Opening:
         """The volume's error leaves everything as it can be found again. ``beat`` is called as the work goes on."""
         context, now, volume = self._context, self._now, self._hal.volume
         if not self._told:
-            _post(self._hal, self._peek())
+            post(self._hal.inbox, self._peek())
             self._told = True
         if self._ledger is not None:
             self._ledger.mend()

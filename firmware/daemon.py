@@ -54,7 +54,7 @@ from firmware.timebase import Timestamp
 from firmware.timekeeper import OffsetRecorded, TimeKeeper
 from firmware.watching import Found, Watching
 from hal.errors import HalError
-from hal.interfaces import AudioFrame, ButtonEdge, DockSense, Hal, Picture, PowerState
+from hal.interfaces import AudioFrame, ButtonEdge, DockSense, Hal, Inbox, Picture, PowerState
 
 log = logging.getLogger("oathcamd")
 
@@ -65,6 +65,12 @@ TROUBLE_NS = 1_000_000_000
 """A volume that refuses writes for this long is at fault."""
 EXIT_RESTART, EXIT_REBOOT = 70, 75
 """What the service manager is told by the supervisor's last two steps (oathcamd.service; EX_SOFTWARE and EX_TEMPFAIL of sysexits.h)."""
+
+
+def post(inbox: Inbox, item: object) -> None:
+    """Into the inbox, past any pictures that fill it."""
+    if not inbox.put(item, urgent=True):
+        log.error("inbox full: %r could not be queued", type(item).__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,6 +488,4 @@ class Daemon:
         self._custodian.kick()
 
     def _post(self, item: object) -> None:
-        """Into the inbox, past any pictures that fill it."""
-        if not self._hal.inbox.put(item, urgent=True):
-            log.error("inbox full: %r could not be queued", type(item).__name__)
+        post(self._hal.inbox, item)

@@ -17,12 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from firmware.custody.entries import Entry
 from firmware.custody.snapshot import Snapshot
 from firmware.errors import FormatError, IntegrityError, OathcamError
-from firmware.evidence.cms import verify_detached
 from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSpan, Manifest, Mark, Mute, Recovered, SealedObject
-from firmware.evidence.pki import Role, to_der
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
 from firmware.recorder import append_end, build_manifest, close_recording, set_aside
+from firmware.rereading import own_manifest
 from firmware.storage import vault as names
 from firmware.storage.ledger_file import LOG, Draft, Ledger, OpenedLedger
 from firmware.storage.vault import ReleaseWarrant, Vault
@@ -232,12 +231,8 @@ class Recovery:
         when the ledger knows nothing of the recording, because it was lost.
         """
         try:
-            data = self._vault.read(recording, names.MANIFEST)
-            signer = verify_detached(data, self._vault.read(recording, names.MANIFEST_SIGNATURE), self._roots, Role.CAMERA)
-            manifest = Manifest.from_bytes(data)
+            manifest = own_manifest(self._vault, recording, self._context.chain[0], self._roots)
         except (HalError, OathcamError):
-            return None
-        if to_der(signer.certificate) != self._context.chain[0] or manifest.recording != recording:
             return None
         if trace.begin is None:
             return manifest

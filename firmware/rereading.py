@@ -35,30 +35,22 @@ class Rereading:
         """Look at one file, or begin the next recording; what is wrong, a sentence each."""
         if self._waiting:
             return self._look(vault, *self._waiting.popleft())
-        ordered = sorted(vault.recordings(), key=lambda one: names.order_of(one) or (0, 0))
-        recording = next((one for one in reversed(ordered) if one not in self._begun), None)
-        if recording is None:
+        new = [one for one in vault.recordings() if one not in self._begun]
+        if not new:
             return ()
+        recording = max(new, key=lambda one: names.order_of(one) or (0, 0))
         self._begun.add(recording)
         return self._begin(vault, recording)
 
     def _begin(self, vault: Vault, recording: str) -> tuple[str, ...]:
         found = vault.files(recording)
         try:
-            manifest = self._manifest(vault, recording)
+            manifest = own_manifest(vault, recording, self._camera, self._roots, fresh=True)
         except (HalError, OathcamError) as error:
             return (f"{recording} reads back without a manifest of this camera: {error}"[:200],)
         named = named_files(manifest)
         self._waiting.extend((recording, name, digest) for name, digest in named.items() if digest)
         return tuple(f"{recording} holds {name}, which its manifest does not name"[:200] for name in found if name not in named)
-
-    def _manifest(self, vault: Vault, recording: str) -> Manifest:
-        data = vault.read(recording, names.MANIFEST, fresh=True)
-        signer = verify_detached(data, vault.read(recording, names.MANIFEST_SIGNATURE, fresh=True), self._roots, Role.CAMERA)
-        manifest = Manifest.from_bytes(data)
-        if to_der(signer.certificate) != self._camera or manifest.recording != recording:
-            raise OathcamError("it is another's")
-        return manifest
 
     def _look(self, vault: Vault, recording: str, name: str, digest: str) -> tuple[str, ...]:
         try:
@@ -70,6 +62,17 @@ class Rereading:
                 return ()  # released meanwhile
             damage = str(error)
         return (f"{name} of {recording} reads back wrong: {damage}"[:200],)
+
+
+def own_manifest(vault: Vault, recording: str, camera: bytes, roots: Sequence[x509.Certificate], fresh: bool = False) -> Manifest:
+    """A recording's manifest, if the camera with this certificate (DER) signed it for that recording; else ``HalError`` or
+    ``OathcamError``. ``fresh``: from the card, not from memory."""
+    data = vault.read(recording, names.MANIFEST, fresh)
+    signer = verify_detached(data, vault.read(recording, names.MANIFEST_SIGNATURE, fresh), roots, Role.CAMERA)
+    manifest = Manifest.from_bytes(data)
+    if to_der(signer.certificate) != camera or manifest.recording != recording:
+        raise OathcamError("it is another's")
+    return manifest
 
 
 def named_files(manifest: Manifest) -> dict[str, str]:

@@ -97,10 +97,11 @@ class Time(Clock):
 class FileCamera(Camera, Inbox):
     """Camera and inbox in one: asking for the next item makes the next picture arrive.
 
-    ``pictures``: each coded, and whether it is an IDR.
+    ``pictures``: each coded, and whether it is an IDR. ``second_ns``: how long the sensor's second is by the board's clock.
     """
 
-    def __init__(self, clock: Time, pictures: Iterator[tuple[bytes, bool]]) -> None:
+    def __init__(self, clock: Time, pictures: Iterator[tuple[bytes, bool]], second_ns: int = 10**9) -> None:
+        self._second_ns = second_ns
         self._clock = clock
         self._pictures = pictures
         self._items: deque[object] = deque()
@@ -158,7 +159,7 @@ class FileCamera(Camera, Inbox):
             if callback is not None:
                 callback()
             return callback is not None
-        captured_ns = self._start_ns + self._number * 10**9 // FPS
+        captured_ns = self._start_ns + self._number * self._second_ns // FPS
         self._number += 1
         self._clock.run_until(captured_ns)
         self._sink.picture(Picture(coded[0], coded[1], self._clock.now()))

@@ -80,8 +80,8 @@ class Workshop:
         return Stream(made.annexb, made.mp4, spans)
 
     def camera(self, name: str, shape: Shape = DEFAULT, **changes: int) -> Path:
-        """A provisioned camera of its own below ``name``; ``changes`` are lines of the default policy."""
-        size = {"width": shape.width, "height": shape.height, "bitrate_bps": shape.bitrate_bps}
+        """A provisioned camera of its own below ``name``, without sound as the peers are; ``changes`` are lines of the default policy."""
+        size: dict[str, object] = {"width": shape.width, "height": shape.height, "bitrate_bps": shape.bitrate_bps, "enabled": "false"}
         wanted = {**size, "max_bytes": shape.bitrate_bps * 75 // 16, **changes}
         lines = (ROOT / "firmware/policy/profiles/default.toml").read_text().splitlines()
         names = [line.partition("=")[0].strip() for line in lines]

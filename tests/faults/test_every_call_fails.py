@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise, product
 
 import pytest
-from camerabench import RECORDING, Bench, leave, picture_times, receipt_for
+from camerabench import Bench, leave_receipt, picture_times
 
 from firmware.custody.entries import Entry
 from firmware.evidence.continuity import unexplained
@@ -49,15 +49,9 @@ def shift(make_bench: Make, seed: int = 1) -> Bench:
         bench.world.double_press(bench.at(start))
         bench.world.press(RECORD, bench.at(start + 0.5))
         bench.world.press(RECORD, bench.at(start + 1.5), hold_ms=3300)
-    bench.world.at(bench.at(13.5), lambda: receipt(bench))
+    bench.world.at(bench.at(13.5), lambda: leave_receipt(bench))
     bench.world.dock(bench.at(14))
     return bench
-
-
-def receipt(bench: Bench) -> None:
-    """For the first recording, if it is closed by then."""
-    if (bench.card / "vault" / RECORDING / "manifest.json").exists():
-        leave(bench, receipt_for(bench), bench.agency.directory / "dock")
 
 
 def undisturbed(make_bench: Make) -> tuple[int, tuple[Entry, ...]]:

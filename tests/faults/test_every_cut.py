@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import product
 
 import pytest
-from camerabench import RECORDING, Bench, leave, receipt_for
+from camerabench import RECORDING, Bench, leave_receipt
 
 from firmware.errors import OathcamError
 from firmware.evidence.findings import Severity, Verdict
@@ -67,15 +67,9 @@ def shift(make_bench: Make, seed: int, loss: Loss) -> Bench:
     bench.world.double_press(bench.at(7.5))
     bench.world.press(ButtonName.RECORD, bench.at(8.0))
     bench.world.press(ButtonName.RECORD, bench.at(9), hold_ms=3300)
-    bench.world.at(bench.at(13.5), lambda: receipt(bench))
+    bench.world.at(bench.at(13.5), lambda: leave_receipt(bench))
     bench.world.dock(bench.at(14))
     return bench
-
-
-def receipt(bench: Bench) -> None:
-    """For the first recording, if it is closed by then."""
-    if (bench.card / "vault" / RECORDING / "manifest.json").exists():
-        leave(bench, receipt_for(bench), bench.agency.directory / "dock")
 
 
 def check_bound(bench: Bench) -> None:

@@ -21,21 +21,19 @@ from firmware.installed import choose_policy
 from firmware.timebase import Timestamp, Trust
 from hal.interfaces import ButtonName
 from hal.sim.timeline import SECOND
+from tests.absent import need_program
 from tools.dock.config import Identity, Limits, StationConfig
 from tools.dock.orders import check_policy_file
 from tools.dock.station import Station
 from tools.opening import read_notes
 from tools.provision import make_agency
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(shutil.which("minisign") is None, reason="minisign is not installed (Debian package minisign)"),
-]
+pytestmark = pytest.mark.system
 OATHCAM = [sys.executable, "-P", "-m", "tools.cli"]
 
 
 def minisign(folder: Path, *arguments: str) -> None:
-    subprocess.run(["minisign", *arguments], cwd=folder, capture_output=True, timeout=60, check=True)
+    subprocess.run([need_program("minisign"), *arguments], cwd=folder, capture_output=True, timeout=60, check=True)
 
 
 class Dock:

@@ -23,7 +23,7 @@ from firmware.evidence.findings import Verdict
 from firmware.evidence.manifest import Manifest
 from firmware.evidence.verify import OpeningKey, verify_device
 from firmware.media.fmp4_read import parse_fragment, parse_init
-from hal.interfaces import ClockReading, ClockTrust, Picture
+from hal.interfaces import ClockReading, ClockTrust
 from tests.bench import device
 from tests.bench.footage import FPS, Span
 from tests.disk.campaign import make_rig
@@ -35,7 +35,8 @@ SHIFT_S = 12 * 3600 if TORTURE else 420
 RECORDINGS = ((20, 40), (80, 80 + (5 * 3600 if TORTURE else 320)))
 """From press to stop; the second one is long."""
 DRIFT_PPM = 120
-"""The sensor's clock against the board's: more than crystals differ. After five minutes a count of pictures is off by more than one."""
+"""By so much the sensor's second is too long: more than crystals differ. Pictures carry the board's boot time, as a driver's stamp
+does; after five minutes a count of them is off by more than one."""
 FLAT_BYTES = 8_000_000
 DAY_NS = 86_400 * 10**9
 
@@ -49,30 +50,13 @@ class _Day(device.Time):
         return ClockReading(self.ns, device.EPOCH_NS + self._day * DAY_NS + self.ns, ClockTrust.SYNCED)
 
 
-class _DriftingCamera(device.FileCamera):
-    """A sensor whose second is too long; every picture carries the board's boot time of its exposure, as a driver's stamp does."""
-
-    def _deliver(self) -> bool:
-        coded = next(self._pictures, None) if self._sink is not None else None
-        if coded is None or self._sink is None:
-            callback, self.at_end = self.at_end, None
-            if callback is not None:
-                callback()
-            return callback is not None
-        captured_ns = self._start_ns + self._number * (10**9 + DRIFT_PPM * 1000) // FPS
-        self._number += 1
-        self._clock.run_until(captured_ns)
-        self._sink.picture(Picture(coded[0], coded[1], self._clock.now()))
-        return True
-
-
 def live_a_day(config: DeviceConfig, footage: Path, spans: list[Span], day: int) -> tuple[str, ...]:
     """The recordings that were closed."""
     count = SHIFT_S * FPS
     pictures: Iterator[tuple[bytes, bool]] = itertools.islice(device.read_again(footage, spans, count // len(spans) + 1), count)
     clock = _Day(day)
     hal, _ = device.open_device(config.state_directory, config.key_directory, iter(()), [])
-    camera = _DriftingCamera(clock, pictures)
+    camera = device.FileCamera(clock, pictures, 10**9 + DRIFT_PPM * 1000)
     hands = device.Hands(clock, [(float(begin), float(end)) for begin, end in RECORDINGS])
     daemon = boot(replace(hal, clock=clock, inbox=camera, camera=camera, buttons=hands), config)
     camera.at_end = lambda: daemon.ask_shutdown("end of the shift")
