@@ -32,6 +32,9 @@ FLAGS += [
 ]
 DOUBLE, HOLD, TAP = (0.0, 0.08, 0.23, 0.31), (1.0, 4.6), (0.0, 0.08)
 """Seconds: two short presses; one long enough to stop, late enough not to be the second of a double press; a short one."""
+PAUSE = 0.3
+"""Seconds of real time from one gesture's end to the next one's beginning. Events say when the finger moved, but a page that is quick
+shows what a gesture does before its last instant: the next would begin within it, and be a bounce."""
 KEYS = {"r": ("r", "KeyR", 82), "f": ("f", "KeyF", 70), " ": (" ", "Space", 32), "Tab": ("Tab", "Tab", 9), "Enter": ("Enter", "Enter", 13)}
 
 
@@ -136,13 +139,15 @@ class Browser:
         self.press_mouse(selector, (0.0, 0.08))
 
     def press_mouse(self, selector: str, instants: Sequence[float]) -> None:
-        """Down, up, down, up … at these instants, in seconds: the events carry them, however slow this machine is just now."""
+        """Down, up, down, up … at these instants, in seconds: the events carry them, however slow this machine is just now. Returns when
+        the gesture is over."""
         x, y = self.middle(selector)
         begin = time.time()
         for index, instant in enumerate(instants):
             kind, buttons = ("mousePressed", 1) if index % 2 == 0 else ("mouseReleased", 0)
             at = {"x": x, "y": y, "button": "left", "buttons": buttons, "clickCount": 1, "timestamp": begin + instant}
             self.call("Input.dispatchMouseEvent", type=kind, **at)
+        time.sleep(max(0.0, begin + instants[-1] + PAUSE - time.time()))
 
     def press_key(self, key: str, instants: Sequence[float]) -> None:
         """As :meth:`press_mouse`, on the keyboard."""
@@ -151,6 +156,7 @@ class Browser:
         for index, instant in enumerate(instants):
             kind = "keyDown" if index % 2 == 0 else "keyUp"
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=code, windowsVirtualKeyCode=number, timestamp=begin + instant)
+        time.sleep(max(0.0, begin + instants[-1] + PAUSE - time.time()))
 
     def size(self, width: int, height: int, dark: bool = False, mobile: bool = False) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
