@@ -277,8 +277,11 @@ class Daemon:
                 self._request_sync(now)
             case Published() | DockTime() | StoreTime() | OffsetRecorded():
                 self._time.take(item, now, self._idle_in_dock)
-            case AssignmentChanged() | PolicyTaken():
+            case AssignmentChanged():
                 self._errands.hear(item, now)
+            case PolicyTaken():
+                self._errands.hear(item, now)
+                self._feed(ev.UpdateChecked(now, up_to_date=False))  # until the next start
             case ReceiptAccepted(recording, at):
                 self._releases.receipted(recording, at, now)
                 self._feed(ev.ReceiptVerified(now, recording))
@@ -319,13 +322,13 @@ class Daemon:
         self._progress = True
         if self._model.state is State.BOOTING:
             self._look_whether_booted(self._devices.now())
-        if self._model.has_fault(Port.CAMERA):
+        if self._model.faults and self._model.has_fault(Port.CAMERA):
             self._devices.camera_on = True  # also when it came back by itself: it is watched again
             self._feed(ev.Recovered(stamp(picture.captured), Port.CAMERA))
 
     def _sound(self, frame: AudioFrame) -> None:
         self._capture.audio(frame)
-        if self._model.has_fault(Port.MICROPHONE):
+        if self._model.faults and self._model.has_fault(Port.MICROPHONE):
             self._devices.microphone_heard()
             self._feed(ev.Recovered(stamp(frame.captured), Port.MICROPHONE))
 

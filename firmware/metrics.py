@@ -34,6 +34,7 @@ class Durations:
 
     def __init__(self) -> None:
         self._classes = [0] * _CLASSES
+        self._quantiles: dict[float, int] = {}
         self.count = 0
         self.last_ns = 0
         self.longest_ns = 0
@@ -41,12 +42,18 @@ class Durations:
     def add(self, length_ns: int) -> None:
         length_ns = max(0, length_ns)
         self._classes[_class_of(length_ns)] += 1
+        self._quantiles.clear()
         self.count += 1
         self.last_ns = length_ns
         self.longest_ns = max(self.longest_ns, length_ns)
 
     def quantile_ns(self, share: float) -> int:
         """The length that ``share`` (0 to 1) of them do not exceed, at most 2 % too high, never above the longest; 0 for none."""
+        if share not in self._quantiles:
+            self._quantiles[share] = self._quantile_ns(share)
+        return self._quantiles[share]
+
+    def _quantile_ns(self, share: float) -> int:
         rank, seen = max(1, math.ceil(share * self.count)), 0
         for index, count in enumerate(self._classes):
             seen += count

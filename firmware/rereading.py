@@ -21,6 +21,9 @@ from firmware.storage import vault as names
 from firmware.storage.vault import Vault
 from hal.errors import HalError
 
+_RESTS = 10
+"""Calls without a look after one that found nothing new: a full vault is a long list."""
+
 
 class Rereading:
     """Remembers what was read in this run. ``camera`` is this camera's certificate, DER."""
@@ -30,13 +33,18 @@ class Rereading:
         self._roots = tuple(roots)
         self._begun: set[str] = set()
         self._waiting: deque[tuple[str, str, str]] = deque()
+        self._rests = 0
 
     def step(self, vault: Vault) -> tuple[str, ...]:
         """Look at one file, or begin the next recording; what is wrong, a sentence each."""
         if self._waiting:
             return self._look(vault, *self._waiting.popleft())
+        if self._rests:
+            self._rests -= 1
+            return ()
         new = [one for one in vault.recordings() if one not in self._begun]
         if not new:
+            self._rests = _RESTS
             return ()
         recording = max(new, key=lambda one: names.order_of(one) or (0, 0))
         self._begun.add(recording)

@@ -229,7 +229,7 @@ class SelfTested:
 
 @dataclass(frozen=True, slots=True)
 class UpdateChecked:
-    """Whether firmware and policy are the newest that the dock has for this camera (BWC-POL-45)."""
+    """Whether the policy in force is the newest that the dock has for this camera (BWC-POL-45)."""
 
     at: Timestamp
     up_to_date: bool

@@ -130,6 +130,8 @@ def _remember(watch: CameraWatch, stages: Stages, faulted: bool, now_ns: int) ->
     if first is None and stages.encoder_ns > stages.started_ns:
         first = stages.encoder_ns
     inherited = None if _proven(watch, now_ns) else watch.inherited
+    if watch.fault_since_ns is None and first == watch.first_picture_ns and inherited is watch.inherited:
+        return watch
     return replace(watch, fault_since_ns=None, first_picture_ns=first, inherited=inherited)
 
 

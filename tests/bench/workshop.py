@@ -20,6 +20,7 @@ from tools.provision import CameraOrder, make_agency, make_camera
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 PARTITION_BYTES = 512 * 1024 * 1024
 Figures = dict[str, dict[str, Any]]
 
@@ -67,10 +68,12 @@ def reaped(process: subprocess.Popen[bytes]) -> float:
 
 
 class Workshop:
-    """A directory on the disk of the checkout, not in memory: a durable write is part of what is measured."""
+    """A directory on the disk of the checkout, not in memory: a durable write is part of what is measured. ``volatile`` is for the
+    cameras' run directories, which on a device are ``/run``: a status that a disk's file system replaces each second is not."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, volatile: Path) -> None:
         self.directory = directory
+        self._volatile = volatile
         self.agency = make_agency(directory / "agency", "Bench")
 
     def stream(self, shape: Shape) -> Stream:
@@ -92,14 +95,17 @@ class Workshop:
         policy.write_text("\n".join(changed) + "\n")
         camera = self.directory / name
         make_camera(camera, self.agency, CameraOrder("BENCH-1", "oathcam", "", str(policy), "sim", KeyProtection.SIMULATED))
+        run_directory = tempfile.mkdtemp(prefix=name, dir=self._volatile)
+        config = camera / "oathcamd.toml"
+        config.write_text(config.read_text().replace('run_directory = "run"', f"run_directory = {json.dumps(run_directory)}"))
         return camera
 
 
 @contextmanager
 def workshop() -> Iterator[Workshop]:
     (ROOT / ".cache").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as directory:
-        yield Workshop(Path(directory))
+    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as directory, tempfile.TemporaryDirectory(dir=MEMORY) as volatile:
+        yield Workshop(Path(directory), Path(volatile))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from firmware.installed import choose_policy
 from firmware.policy.load import PROFILES
 from firmware.policy.minisign import sign_minisign
 from hal.errors import PowerCut
-from hal.interfaces import ButtonName
+from hal.interfaces import ButtonName, Colour, Lamp, LampName
 from hal.sim.card import CardFault
 from hal.sim.timeline import SECOND
 from tools.assigning import make_order, recipients_beside
@@ -125,6 +125,24 @@ def test_a_newer_policy_is_taken_in_and_in_force_at_the_next_boot(bench: Bench) 
     boots = [one.fields["policy_sha256"] for one in bench.entries() if one.kind == "boot"]
     assert boots[-1] == leaf.fields["sha256"] != boots[0]
     assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def docked_lamp(bench: Bench) -> Lamp:
+    """What the wearer's lamp showed last in a visit to the dock, before the run ended; the cell is full, nothing waits."""
+    bench.world.set_power(100)
+    dock(bench, stay=30, leave=False)
+    bench.world.undock(bench.world.now_ns + SECOND)
+    shown = [one.lamp for one in bench.world.seen.lamps if one.name is LampName.STATUS]
+    assert shown[-1] == Lamp()
+    return shown[-2]
+
+
+def test_a_docked_camera_is_not_green_before_the_newer_policy_is_in_force(bench: Bench) -> None:
+    """BWC-POL-45: charged and all handed over is not enough; to take it then would be to take it with the rules of yesterday."""
+    assert docked_lamp(bench) == Lamp(Colour.GREEN)
+    leave_policy(bench, *signed(bench))
+    assert docked_lamp(bench) == Lamp(Colour.BLUE, 1000)
+    assert docked_lamp(bench) == Lamp(Colour.GREEN)
 
 
 def test_the_leaf_is_durable_before_the_policy_counts(bench: Bench) -> None:
