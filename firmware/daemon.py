@@ -123,8 +123,9 @@ class Daemon:
         self._releases = Releases(policy.retention, custodian.submit_release)
 
     @property
-    def state(self) -> State:
-        return self._model.state
+    def model(self) -> Model:
+        """The machine as it is now, to look at from any thread."""
+        return self._model
 
     @property
     def exit_code(self) -> int:

@@ -19,6 +19,7 @@ from firmware.boot import boot as boot_firmware
 from firmware.config import DeviceConfig, load_config
 from firmware.daemon import EXIT_REBOOT, Daemon
 from firmware.errors import OathcamError
+from firmware.machine.choices import Question
 from hal.errors import HalError, PowerCut
 from hal.interfaces import ButtonName, Hal, KeyProtection, LampName
 from hal.sim.boot import boot as boot_world
@@ -104,7 +105,13 @@ class SimulatedCamera:
     def state(self) -> str:
         """The recorder's state, or ``off`` when none runs."""
         daemon = self.daemon
-        return daemon.state.value if daemon is not None else "off"
+        return daemon.model.state.value if daemon is not None else "off"
+
+    @property
+    def question(self) -> Question | None:
+        """What the recorder asks the wearer now."""
+        daemon = self.daemon
+        return daemon.model.question if daemon is not None else None
 
     @property
     def battery_in(self) -> bool:

@@ -22,7 +22,7 @@ def watch(bench: Bench, seen: list[tuple[bool, bool]]) -> None:
     def look() -> None:
         daemon = bench.daemon
         lit = bench.world.seen.colour(LampName.SUBJECT) is Colour.RED
-        seen.append((lit, daemon is not None and daemon.state is State.RECORDING and bench.world.battery.powered))
+        seen.append((lit, daemon is not None and daemon.model.state is State.RECORDING and bench.world.battery.powered))
 
     for tick in range(1, SECONDS * 1_000_000_000 // TICK_NS):
         bench.world.at(tick * TICK_NS + 1, look)

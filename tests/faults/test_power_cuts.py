@@ -234,14 +234,14 @@ def test_a_card_that_stays_dead_is_shown_and_felt(make_bench: Callable) -> None:
     bench.world.horizon_ns = bench.at(8)
     with bench.life() as daemon:
         daemon.run()
-        assert daemon.state is State.FAULT
+        assert daemon.model.state is State.FAULT
         felt = [each for each in bench.world.seen.cues if each.cue.pulses == CUES[CueName.FAULT].pulses]
         assert felt[0].at_ns <= bench.at(2)
         assert bench.world.seen.colour(LampName.STATUS) is Colour.RED
         bench.world.card.fail_always(None)
         bench.world.horizon_ns = bench.at(14)
         daemon.run()
-        assert daemon.state is State.RECORDING
+        assert daemon.model.state is State.RECORDING
         daemon.ask_shutdown("end of test")
         daemon.run()
     (recording,) = bench.recordings()
@@ -273,7 +273,7 @@ def test_a_card_that_has_room_and_takes_nothing_is_full_until_it_does(make_bench
     bench.world.double_press(bench.at(20))
     states: list[State] = []
     for second in range(9, 16):
-        bench.world.at(bench.at(second), lambda: states.append(bench.daemon.state))
+        bench.world.at(bench.at(second), lambda: states.append(bench.daemon.model.state))
     bench.run(26)
     assert set(states) == {State.FULL}
     first, second = (bench.manifest(one) for one in bench.recordings())

@@ -195,7 +195,7 @@ def test_a_full_card_is_ready_in_no_time(make_bench: Callable) -> None:
     bench.world.horizon_ns = bench.world.now_ns + bench.at(1)
     with bench.life() as daemon:
         daemon.run()
-        assert daemon.state is State.READY
+        assert daemon.model.state is State.READY
     assert bench.manifest("SIM-0001-000002-0001").end.cause == "power-loss"
     assert cards[0].read_bytes[LOG] < 1_000_000
     assert (bench.card / LOG).stat().st_size > 100_000_000
@@ -230,7 +230,7 @@ def test_the_button_works_before_recovery_has_finished(rig: Path) -> None:
             finger.press(0.06)
             finger.press(0.06)
             pause.wait(1.0)
-            seen.append(daemon.state)
+            seen.append(daemon.model.state)
             volume.gate.set()
             pause.wait(0.5)
             finger.press(3.2)

@@ -32,7 +32,7 @@ STATE = "document.body.dataset.state"
 def small_profile(directory: Path) -> Path:
     """Small pictures and a short buffer: the test is about the page."""
     _, text = read_profile("default")
-    for old, new in {**SMALL, "seconds = 30": "seconds = 3"}.items():
+    for old, new in {**SMALL, "seconds = 30": "seconds = 3", "pause_ms = 2500": "pause_ms = 5000"}.items():
         assert old in text
         text = text.replace(old, new, 1)
     path = directory / "small.toml"
@@ -115,6 +115,21 @@ def test_press_twice_mark_and_hold(page: Browser) -> None:
     subject_lamp(page, "off")
     page.until("document.getElementById('leaves').textContent.includes('the wearer held the button')")
     assert "1 mark" in page.text(recording(FIRST))
+
+
+def test_a_category_is_chosen_from_the_list_that_the_page_shows(page: Browser) -> None:
+    """BWC-POL-18: a tap of the function button opens the list, each further one steps, a pause takes; the answer is a sealed leaf."""
+    current = "document.querySelector('#question-choices li[aria-current=true]')"
+    assert page.value("document.getElementById('question').hidden")
+    page.press_key("f", TAP)
+    page.until("!document.getElementById('question').hidden")
+    assert page.text("#question-title") == "Which category is it?"
+    assert page.value(f"{current} === null")
+    page.press_key("f", (0.0, 0.08, 0.4, 0.48))
+    page.until(f"{current} === document.querySelector('#question-choices li:nth-child(2)')")
+    assert page.text("#announce").startswith("2: ")
+    page.until("document.getElementById('question').hidden")
+    page.until("document.getElementById('leaves').textContent.includes('a category')")
 
 
 def test_the_page_verifies_what_it_shows(page: Browser) -> None:

@@ -14,7 +14,8 @@ from starlette.datastructures import Headers
 from firmware.custody.checkpoint import read_log
 from firmware.custody.entries import KINDS
 from firmware.evidence import pki
-from firmware.machine.indicators import CUES
+from firmware.machine import choices
+from firmware.machine.indicators import CUES, Counted, count
 from firmware.machine.states import State
 from firmware.machine.table import TABLE, Target
 from firmware.policy.load import parse_policy
@@ -91,6 +92,20 @@ def test_every_cue_has_a_name() -> None:
     assert len(set(said)) == len(CUES)
     assert all(said)
     assert words.cue_name(Cue(((1, 1),))) == ""
+
+
+def test_a_question_is_shown_while_it_is_asked_and_each_step_is_named() -> None:
+    policy = read_profile("default")[0]
+    listed = policy.categories.choices
+    coming = choices.ask(choices.About.STOP_REASON, listed, 0)
+    assert words.question_words(None) is None
+    assert words.question_words(coming) is None, "its cue was not played yet"
+    asked = choices.tell(coming, 1, policy.answers)
+    said = words.question_words(choices.step(choices.step(asked, 2, policy.answers), 3, policy.answers))
+    assert said == {"title": "Why was it ended?", "choices": [one.label for one in listed], "place": 1}
+    opened = choices.open_by_wearer(choices.About.CATEGORY, listed, 0, policy.answers)
+    assert words.question_words(opened) == {"title": "Which category is it?", "choices": said["choices"], "place": -1}
+    assert [words.cue_name(count(Counted(place, ""))) for place in (0, 6)] == ["choice 1", "choice 7"]
 
 
 @pytest.mark.parametrize("state", ["off", *(state.value for state in State)])

@@ -28,7 +28,7 @@ from tools.simulated import SimulatedCamera
 from tools.simweb.docking import Docking
 from tools.simweb.leaves import LedgerTail
 from tools.simweb.viewer import Viewer
-from tools.simweb.words import cue_name, hint
+from tools.simweb.words import cue_name, hint, question_words
 
 log = logging.getLogger("oathcam.sim")
 
@@ -123,6 +123,7 @@ class Session:
             "phase": camera.phase.value,
             "state": state,
             "hint": self.failed or hint(state, self.policy),
+            "question": question_words(camera.question),
             "lamps": {name.value: self._lamp(name) for name in LampName},
             "battery": {"in": camera.battery_in, "percent": battery.percent, "charging": battery.charging, "celsius": battery.celsius},
             "docked": world.docked,

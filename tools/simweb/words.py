@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from firmware.custody.entries import Entry
-from firmware.machine.indicators import CUES
+from firmware.machine.choices import About, Question
+from firmware.machine.indicators import CUES, Counted, count
 from firmware.machine.states import State
+from firmware.policy.lists import MAX_CHOICES
 from firmware.policy.model import MuteMode, Policy
 from hal.interfaces import Cue
 
@@ -56,6 +58,12 @@ _CUES = {
     "sleep": "asleep",
     "docked": "in the dock",
     "safe-to-remove": "all transferred",
+}
+_COUNTED = {(cue.tones, cue.pulses): f"choice {place + 1}" for place in range(MAX_CHOICES) for cue in [count(Counted(place, ""))]}
+_ASKED = {
+    About.CATEGORY: "Which category was it?",
+    About.STOP_REASON: "Why was it ended?",
+    About.MUTE_REASON: "Why was it muted?",
 }
 _ABOUT = {"category": "a category", "stop-reason": "why it was ended", "mute-reason": "why it was muted"}
 _STEPS = {"encoder": "another encoder", "reopen": "opening the device anew", "restart": "another recorder", "reboot": "another boot"}
@@ -142,8 +150,17 @@ def leaf_words(entry: Entry) -> str:
 
 def cue_name(cue: Cue) -> str:
     """What the cue means; empty for one that the grammar does not know."""
-    name = next((name.value for name, known in CUES.items() if (known.tones, known.pulses) == (cue.tones, cue.pulses)), "")
-    return _CUES.get(name, name)
+    played = (cue.tones, cue.pulses)
+    name = next((name.value for name, known in CUES.items() if (known.tones, known.pulses) == played), "")
+    return _CUES.get(name, name) or _COUNTED.get(played, "")
+
+
+def question_words(question: Question | None) -> dict[str, Any] | None:
+    """What the camera asks the wearer now, with the list that the wearer knows by heart; ``None`` while it asks nothing."""
+    if question is None or not question.asked:
+        return None
+    title = "Which category is it?" if question.by_wearer else _ASKED[question.about]
+    return {"title": title, "choices": [choice.label for choice in question.choices], "place": question.place}
 
 
 def hint(state: str, policy: Policy) -> str:
@@ -170,6 +187,10 @@ def hint(state: str, policy: Policy) -> str:
     }
     if state == State.RECORDING.value:
         text += mute.get(policy.mute.mode, "")
+        if policy.categories.choices:
+            text += " A tap of the function button opens the categories."
+    if state in (State.READY.value, State.RECORDING.value) and policy.indicators.stealth:
+        text += " Holding both buttons turns lamps and tones off."
     if state == State.READY.value and policy.sleep.allowed:
         text += " Holding the function button puts it to sleep."
     return text

@@ -28,6 +28,7 @@ function showState(state) {
   $("no-picture").hidden = state.looking;
   $("no-picture").textContent = state.phase === "on" ? WHY_DARK[state.state] ?? "No picture" : "No power, no picture";
   for (const which of ["subject", "status"]) lamp(which, state.lamps[which]);
+  showQuestion(state.question);
   showAround(state);
   showMachine(state.phase === "on" ? state.state : "");
   $("scenario-count").textContent = state.actions ? `${state.actions} action${state.actions === 1 ? " was" : "s were"} noted since this camera first booted` : "Nothing was done yet";
@@ -35,6 +36,24 @@ function showState(state) {
   document.body.dataset.state = name;
   if (name !== shown) showRecordings();
   shown = name;
+}
+
+/** The list is in the wearer's head, not on the camera; the page shows it to whoever still learns it. */
+function showQuestion(question) {
+  const was = $("question").hidden;
+  $("question").hidden = question === null;
+  if (question === null) return;
+  $("question-title").textContent = question.title;
+  const items = question.choices.map((label, place) => {
+    const item = document.createElement("li");
+    item.textContent = label;
+    item.ariaCurrent = String(place === question.place);
+    return item;
+  });
+  $("question-choices").replaceChildren(...items);
+  const chosen = question.choices[question.place];
+  const said = chosen ? `${question.place + 1}: ${chosen}` : was ? `The camera asks: ${question.title}` : "";
+  if (said && $("announce").textContent !== said) say(said);
 }
 
 function lamp(which, { colour, blink_ms: blinkMs }) {
