@@ -42,7 +42,7 @@ class Checks:
         self._post = post
         self._intake = intake
         self._selftest = SelfTesting(hal, public_key, devices, custodian)
-        self._lens = LensWatch(hal.camera, hal.make_worker("lens", 1), post, devices.now())
+        self._lens = LensWatch(hal.camera, hal.orientation, hal.make_worker("lens", 1), post, devices.now())
         self._cell = Cell()
         self._ahead = Ahead()
         self._told: int | None = None

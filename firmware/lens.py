@@ -17,7 +17,7 @@ from firmware.machine.picture_health import LensState, Measure, judge
 from firmware.shellclock import stamp
 from firmware.timebase import Timestamp
 from hal.errors import HalError
-from hal.interfaces import Camera, LumaPicture, Worker
+from hal.interfaces import Camera, LumaPicture, Orientation, Worker
 
 log = logging.getLogger("oathcamd")
 
@@ -27,7 +27,7 @@ BLOCKS = 160, 90
 """Columns and rows that a picture is averaged to before it is measured: half of what most cameras give."""
 
 
-def measure(picture: LumaPicture, before: LumaPicture | None) -> Measure:
+def measure(picture: LumaPicture, before: LumaPicture | None, up_g: float | None = None) -> Measure:
     """A fortieth of a millisecond for 320x180 on a PC (``make bench``: ``picture_health_cpu_ms``)."""
     import cv2
     import numpy as np
@@ -38,14 +38,15 @@ def measure(picture: LumaPicture, before: LumaPicture | None) -> Measure:
     mean, deviation = (float(one[0, 0]) for one in cv2.meanStdDev(coarse))
     edges = float(cv2.meanStdDev(cv2.Laplacian(coarse, cv2.CV_16S))[1][0, 0])
     repeated = before is not None and before.captured != picture.captured and before.data == picture.data
-    return Measure(mean, deviation, edges**2 / max(1.0, deviation**2), repeated)
+    return Measure(mean, deviation, edges**2 / max(1.0, deviation**2), repeated, up_g)
 
 
 class LensWatch:
     """Of one run. ``post`` puts an item into the inbox."""
 
-    def __init__(self, camera: Camera, worker: Worker, post: Callable[[object], None], began: Timestamp) -> None:
+    def __init__(self, camera: Camera, orientation: Orientation, worker: Worker, post: Callable[[object], None], began: Timestamp) -> None:
         self._camera = camera
+        self._orientation = orientation
         self._worker = worker
         self._post = post
         self._began = began
@@ -68,12 +69,19 @@ class LensWatch:
             self._worker.submit(lambda: self._judge(picture))
 
     def _judge(self, picture: LumaPicture) -> None:
-        found = measure(picture, self._before)
+        found = measure(picture, self._before, self._up_g())
         self._before = picture
         self._state, news = judge(self._state, found, picture.captured.boottime_ns)
         if news is not None:
             log.warning("picture: %s (luma %.0f, contrast %.1f, fineness %.3f)", news.value, found.luma, found.contrast, found.fineness)
             self._post(PictureJudged(stamp(picture.captured), news))
+
+    def _up_g(self) -> float | None:
+        try:
+            return self._orientation.up_g()
+        except HalError as error:
+            log.debug("lens: %s", error)
+            return None
 
     def close(self) -> None:
         self._worker.close()

@@ -312,6 +312,13 @@ class Positioning(ABC):
         """The newest fix, or ``None`` where there is no receiver or no reception."""
 
 
+class Orientation(ABC):
+    @abstractmethod
+    def up_g(self) -> float | None:
+        """The acceleration along the picture's upward edge, in g: at rest 1 upright, 0 on its side or back, -1 upside down. ``None``
+        where there is no accelerometer; ``DeviceFault`` from one that does not answer. Any thread, may take milliseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class DockSense:
     """``docked`` as sensed electrically; it proves nothing about who the dock is (TLS does)."""
@@ -367,6 +374,7 @@ class Hal:
     volume: Volume
     power: Power
     positioning: Positioning
+    orientation: Orientation
     dock_link: DockLink
     watchdog: Watchdog
     make_worker: Callable[[str, int], Worker]

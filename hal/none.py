@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hal.errors import HalUnavailable
-from hal.interfaces import AudioFormat, AudioSink, Fix, Microphone, Positioning, Power, PowerState
+from hal.interfaces import AudioFormat, AudioSink, Fix, Microphone, Orientation, Positioning, Power, PowerState
 
 _FULL_MILLIVOLTS = 4200
 
@@ -32,6 +32,11 @@ class NoMicrophone(Microphone):
 
 class NoReceiver(Positioning):
     def fix(self) -> Fix | None:
+        return None
+
+
+class NoAccelerometer(Orientation):
+    def up_g(self) -> float | None:
         return None
 
 

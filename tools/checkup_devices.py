@@ -39,6 +39,8 @@ SOUND_S = 2.0
 PROBE = "doctor-probe"
 PROBE_BYTES = 512 * 1024
 """About one second of 720p: what must be durable within a second of being recorded (BWC-POL-01)."""
+UPRIGHT_G = 0.7
+"""Of g: within forty-five degrees of upright."""
 HOT_CELSIUS, TOO_HOT_CELSIUS = 70, 80
 """The firmware begins to throttle at 80 °C (Raspberry Pi documentation, frequency management)."""
 _FLAGS = (("low_voltage", "supply too low for the board"), ("throttled", "clock lowered by the board"))
@@ -238,6 +240,17 @@ def check_positioning(hal: Hal) -> Row:
         remedy = "Take the camera outdoors for some minutes if it has a receiver; without one, nothing is to be done."
         return amber("positioning", "no receiver or no reception: recordings carry no place", remedy)
     return green("positioning", f"fix, within {fix.accuracy_m:.0f} m")
+
+
+def check_orientation(hal: Hal) -> Row:
+    """Whether the accelerometer's axis is the right one can be told while somebody holds the camera upright."""
+    up_g = hal.orientation.up_g()
+    if up_g is None:
+        return green("orientation", "no accelerometer: a camera that hangs upside down does not know it")
+    found = f"{up_g:+.2f} g towards the top of the picture"
+    if up_g < UPRIGHT_G:
+        return amber("orientation", found, "Hold the camera upright; if it is, name another axis as hal.pi.accelerometer.")
+    return green("orientation", found)
 
 
 def check_dock_link(hal: Hal, host: str, hinted: tuple[str, int] | None = None) -> Row:

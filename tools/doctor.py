@@ -116,6 +116,7 @@ def list_checks(hal: Hal, config: DeviceConfig, unit_directories: Sequence[Path]
         Check("lamps", partial(devices.check_indicators, hal), "Check the wiring of the lamps and the name of the GPIO chip."),
         Check("power", partial(devices.check_power, hal, policy), "Check the fuel gauge's wiring and its I2C address."),
         Check("positioning", partial(devices.check_positioning, hal), "Check the receiver's wiring and its serial device."),
+        Check("orientation", partial(devices.check_orientation, hal), "Check the accelerometer's wiring and its overlay."),
         Check(
             "dock link", lambda: devices.check_dock_link(hal, config.dock_host, read_hint(hint_file)), "Check the dock contact's wiring."
         ),

@@ -55,6 +55,8 @@ VERBS: Mapping[str, Verb] = {
     ),
     "cover_lens": Verb("a hand, or a strap, before the lens"),
     "uncover_lens": Verb("the lens is free again"),
+    "turn_over": Verb("the camera hangs upside down by its strap"),
+    "turn_back": Verb("it is worn upright again"),
     "pull_battery": Verb("the camera loses its power at this instant; what was not synced may be lost"),
     "insert_battery": Verb("the battery is put in again, or a camera that had switched itself off is switched on: another boot"),
     "dock": Verb("into the dock's bay; a station of the agency listens there"),

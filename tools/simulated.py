@@ -269,6 +269,8 @@ _PERFORM: Mapping[str, _Performed] = {
     "answer": lambda camera, fields: camera._answer(round(fields["taps"])),
     "cover_lens": lambda camera, _: camera.world.cover_lens(),
     "uncover_lens": lambda camera, _: camera.world.cover_lens(covered=False),
+    "turn_over": lambda camera, _: camera.world.turn_over(),
+    "turn_back": lambda camera, _: camera.world.turn_over(upside_down=False),
     "pull_battery": lambda camera, _: camera._pull_battery(),
     "insert_battery": lambda camera, _: camera._insert_battery(),
     "dock": lambda camera, _: camera._set_dock(True),

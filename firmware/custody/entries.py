@@ -41,7 +41,7 @@ offload        size, root: every recording has its receipt; the newest checkpoin
 receipt        recording, receipt_sha256, store
 release        recording: removed from the camera, after its receipt
 shutdown       reason: the last leaf of a clean run
-picture        finding ("covered", "dark", "frozen", "blurred", "clear"): what the lens sees has changed its kind (BWC-POL-40)
+picture        finding ("covered", "dark", "frozen", "blurred", "upside-down", "clear"): the lens sees otherwise now (BWC-POL-40)
 selftest       go, failed (the parts), duration_us: the result of the self-test at undocking (BWC-POL-46)
 =============  =======================================================================================================
 
@@ -132,7 +132,7 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "shutdown": {"reason": _text},
     "critical": _recording,
     "stealth": {"entered": f.boolean, "cause": f.token},
-    "picture": {"finding": f.one_of("covered", "dark", "frozen", "blurred", "clear")},
+    "picture": {"finding": f.one_of("covered", "dark", "frozen", "blurred", "upside-down", "clear")},
     "selftest": {"go": f.boolean, "failed": f.each(f.token, 8), "duration_us": f.integer()},
 }
 _HEAD: dict[str, f.Check] = {

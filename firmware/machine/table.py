@@ -135,7 +135,7 @@ TABLE: tuple[Row, ...] = (
     Row(ALIVE, ev.ClockSet, None, act.trust_clock, STAY, "the clock decides nothing but its own warning"),
     Row(ALIVE, ev.ShutdownRequested, None, act.shutdown, HALTED, "an orderly end; a recording is closed first"),
     # What the recorder finds of itself.
-    Row(ALIVE, ev.PictureJudged, None, act.judge_picture, STAY, "a covered lens is felt and written, and records on"),
+    Row(ALIVE, ev.PictureJudged, None, act.judge_picture, STAY, "a lens that does not see is felt and written, and records on"),
     Row(ALIVE, ev.BatteryForecast, None, act.measure_battery, STAY, "warned in minutes, which percent are not"),
     Row(ALIVE, ev.SelfTested, guards.docked, act.ignore, STAY, "back in the dock before it was decided"),
     Row(ALIVE, ev.SelfTested, None, act.finish_selftest, STAY, "go or no-go; a press records either way"),

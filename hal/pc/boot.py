@@ -12,7 +12,7 @@ from hal.directory_volume import DirectoryVolume, make_root
 from hal.errors import HalUnavailable
 from hal.interfaces import Clock, Hal, HalConfig, Microphone
 from hal.key_store import KeyStoreSettings, open_key_store
-from hal.none import NoMicrophone, NoReceiver
+from hal.none import NoAccelerometer, NoMicrophone, NoReceiver
 from hal.pc.camera import PcCamera
 from hal.pc.clock import LaptopClock
 from hal.pc.config import AUTO, NONE, PcConfig, parse_config
@@ -90,6 +90,7 @@ def _open_ports(settings: PcConfig, key_settings: KeyStoreSettings, opened: Exit
         volume=volume,
         power=power,
         positioning=NoReceiver(),
+        orientation=NoAccelerometer(),
         dock_link=dock_link,
         watchdog=ShownWatchdog(watchdog, indicators),
         make_worker=ThreadWorker,

@@ -9,6 +9,7 @@ from typing import Any
 
 from hal.interfaces import HalConfig
 from hal.key_store import KeyStoreSettings, split_settings
+from hal.pi.accelerometer import AXES
 from hal.settings import Check, Mismatch, boolean, integer, one_of, parse_settings, path, text
 
 PROCESS, THREAD = "process", "thread"
@@ -23,6 +24,7 @@ class PiConfig:
     debugging). ``camera_index``, ``lens_position`` (dioptres), ``rotate`` (0 or 180): as :class:`hal.pi.camera.CameraOptions`.
     ``microphone``: an ALSA device, or ``none``; ``microphone_bits`` 16 or 32, ``microphone_channels``, ``microphone_channel`` (from
     0), ``microphone_gain`` (a factor). ``gnss``, ``gauge``, ``hint``: whether there is a receiver, a fuel gauge, a serial hint channel.
+    ``accelerometer``: the chip's axis that points to the top of the picture, ``none`` without one.
     ``serial`` and ``firmware``: what the hint channel says of this camera. ``devices``: where the nodes of GPIO controllers are.
     """
 
@@ -42,6 +44,7 @@ class PiConfig:
     gnss: bool = True
     gauge: bool = True
     hint: bool = True
+    accelerometer: str = NONE
     serial: str = ""
     firmware: str = ""
     devices: Path = Path("/dev")
@@ -87,6 +90,7 @@ _CHECKS: Mapping[str, Check] = {
     "gnss": boolean,
     "gauge": boolean,
     "hint": boolean,
+    "accelerometer": one_of(NONE, *AXES),
     "serial": _word,
     "firmware": _word,
     "devices": path,

@@ -15,7 +15,8 @@ from hal.directory_volume import DirectoryVolume, make_root
 from hal.hint import Hello
 from hal.interfaces import Clock, Hal, HalConfig, KeyStore, Microphone, Positioning, Power
 from hal.key_store import open_key_store
-from hal.none import Mains, NoMicrophone, NoReceiver
+from hal.none import Mains, NoAccelerometer, NoMicrophone, NoReceiver
+from hal.pi.accelerometer import open_orientation
 from hal.pi.board import Board, detect_board
 from hal.pi.buttons import open_buttons
 from hal.pi.camera import CameraOptions, PiCamera
@@ -66,6 +67,7 @@ def _open_rest(
     opened.callback(microphone.stop)
     power = _open_power(settings, board, opened)
     positioning = _open_positioning(settings, board, clock, opened)
+    orientation = NoAccelerometer() if settings.accelerometer == NONE else open_orientation(settings.accelerometer)
     watchdog = SdNotifyWatchdog(os.environ)
     opened.callback(watchdog.close)
     return Hal(
@@ -81,6 +83,7 @@ def _open_rest(
         volume=DirectoryVolume(make_root(settings.volume)),
         power=power,
         positioning=positioning,
+        orientation=orientation,
         dock_link=dock_link,
         watchdog=watchdog,
         make_worker=ThreadWorker,

@@ -21,6 +21,7 @@ from hal.sim.inbox import InPlaceWorker, SimInbox
 from hal.sim.indicators import SimIndicators
 from hal.sim.key_store import SimKeyStore
 from hal.sim.microphone import SimMicrophone
+from hal.sim.orientation import SimOrientation
 from hal.sim.positioning import SimPositioning
 from hal.sim.power import SimPower
 from hal.sim.scene import DrawnStreet
@@ -72,6 +73,7 @@ def _open_ports(world: World, life: Life, settings: SimConfig, source: PictureSo
         volume=volume,
         power=SimPower(life),
         positioning=SimPositioning(life, settings.start),
+        orientation=SimOrientation(life),
         dock_link=SimDockLink(life, settings.sync_request),
         watchdog=SimWatchdog(life, real_watchdog),
         make_worker=lambda name, depth: StrandWorker(life, depth) if life.slow else InPlaceWorker(life),

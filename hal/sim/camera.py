@@ -17,7 +17,7 @@ from hal.errors import DeviceFault, HalError
 from hal.footage import PictureSource
 from hal.interfaces import Camera, CameraProgress, CameraSink, LumaPicture, Picture, VideoFormat
 from hal.luma import Stamp, shrink
-from hal.sim.sight import Sight, seen
+from hal.sim.sight import Sight, seen, turned
 from hal.sim.timeline import MS, SECOND, Event
 from hal.sim.world import Life
 from hal.x264 import Encoded, H264Encoder, check_bitrate, check_video
@@ -87,6 +87,8 @@ class _Take:
             self._before = planes if world.sight is Sight.FROZEN and self._before is not None else planes.copy()
         else:
             self._before = None
+        if world.upside_down:
+            planes = turned(planes, self._video.height)
         luma = planes[: self._video.height]
         if self._stamp is not None:
             self._stamp.burn(luma, captured)

@@ -43,6 +43,13 @@ def seen(sight: Sight, planes: Plane, height: int, before: Plane | None) -> Plan
             return _grey(np.asarray(cv2.GaussianBlur(planes[:height], (0, 0), SMEAR * height), np.uint8), planes.shape[0])
 
 
+def turned(planes: Plane, height: int) -> Plane:
+    """The same picture upside down."""
+    width = planes.shape[1]
+    chroma = planes[height:].reshape(2, height // 2, width // 2)[:, ::-1, ::-1]
+    return np.vstack([planes[:height][::-1, ::-1], chroma.reshape(-1, width)])
+
+
 def _grey(luma: Plane, rows: int) -> Plane:
     """Without colour."""
     return np.vstack([luma, np.full((rows - luma.shape[0], luma.shape[1]), _NEUTRAL, np.uint8)])

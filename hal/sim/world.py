@@ -116,6 +116,7 @@ class World(TimeLine):
         self.contacts = released()
         self.docked = False
         self.sight = Sight.CLEAR
+        self.upside_down = False
         self.battery = Battery()
         self.camera = Faults()
         self.microphone = Faults()
@@ -225,6 +226,14 @@ class World(TimeLine):
             self.sight = sight
 
         self._do(at_ns, change)
+
+    def turn_over(self, at_ns: int | None = None, upside_down: bool = True) -> None:
+        """It hangs by its strap: the picture stands on its head, and the accelerometer says so."""
+
+        def turn() -> None:
+            self.upside_down = upside_down
+
+        self._do(at_ns, turn)
 
     def break_lamp(self, name: LampName, at_ns: int | None = None) -> None:
         """From then on the lamp's driver drives nothing, and its read-back says so (BWC-POL-13)."""

@@ -49,6 +49,7 @@ from hal.interfaces import (
     Watchdog,
     Worker,
 )
+from hal.none import NoAccelerometer
 from hal.posix import SystemEntropy
 from tests.bench.footage import FPS, Span
 
@@ -295,6 +296,7 @@ def open_device(
         volume=volume,
         power=FullCell(),
         positioning=Nowhere(),
+        orientation=NoAccelerometer(),
         dock_link=Undocked(),
         watchdog=Unwatched(),
         make_worker=lambda name, depth: InPlace(),

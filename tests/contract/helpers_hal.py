@@ -46,7 +46,7 @@ from hal.interfaces import (
     Watchdog,
     Worker,
 )
-from hal.none import NoReceiver
+from hal.none import NoAccelerometer, NoReceiver
 from hal.pc.camera import PcCamera
 from hal.pc.clock import LaptopClock
 from hal.pc.feed import FileFeed
@@ -54,6 +54,7 @@ from hal.pc.hands import KeyboardButtons, KeyboardDock
 from hal.pc.indicators import TerminalIndicators
 from hal.pc.power import LaptopPower
 from hal.pc.terminal import KeyInput, StatusLine
+from hal.pi.accelerometer import open_orientation
 from hal.pi.board import BOARDS
 from hal.pi.buttons import open_buttons
 from hal.pi.dock_link import open_dock_link
@@ -244,7 +245,16 @@ def _pc_hands(tmp_path: Path) -> Iterator[HandsRig]:
 
     indicators = TerminalIndicators(StatusLine(paper))
     yield HandsRig(
-        buttons, indicators, power, NoReceiver(), dock_link, press, dock, set_percent, lambda name: setattr(paper, "broken", name)
+        buttons,
+        indicators,
+        power,
+        NoReceiver(),
+        NoAccelerometer(),
+        dock_link,
+        press,
+        dock,
+        set_percent,
+        lambda name: setattr(paper, "broken", name),
     )
     for close in (buttons.close, dock_link.close, power.close, clock.close):
         close()
@@ -299,6 +309,7 @@ def _pi_hands(tmp_path: Path) -> Iterator[HandsRig]:
             opened(open_indicators(gpio, header.board)),
             power,
             positioning,
+            open_orientation("y", sysfs),
             dock_link,
             press,
             dock,

@@ -17,6 +17,7 @@ from hal.interfaces import (
     Indicators,
     LampName,
     Microphone,
+    Orientation,
     Picture,
     Positioning,
     Power,
@@ -86,6 +87,7 @@ class HandsRig:
     indicators: Indicators
     power: Power
     positioning: Positioning
+    orientation: Orientation
     dock_link: DockLink
     press: Callable[[ButtonName, int], None]
     """Press for so many milliseconds, with a bouncing contact, and let it settle."""

@@ -121,6 +121,7 @@ def sim_hands(tmp_path: Path) -> Iterator[HandsRig]:
             hal.indicators,
             hal.power,
             hal.positioning,
+            hal.orientation,
             hal.dock_link,
             press,
             lambda docked: world.dock() if docked else world.undock(),

@@ -88,6 +88,11 @@ def test_the_dock_is_sensed_once_each_way(rig: HandsRig) -> None:
     assert not rig.dock_link.docked()
 
 
+def test_up_is_within_what_a_chip_can_measure(rig: HandsRig) -> None:
+    up_g = rig.orientation.up_g()
+    assert up_g is None or -16 <= up_g <= 16
+
+
 def test_a_fix_is_on_earth_and_not_from_the_future(rig: HandsRig) -> None:
     fix = rig.positioning.fix()
     if fix is not None:

@@ -22,6 +22,7 @@ from firmware.recorder import Promise
 from firmware.reports import RecordingClosed
 from hal.file_key_store import FileKeyStore
 from hal.interfaces import ButtonEdge, ButtonName, Buttons, ClockReading, ClockTrust, DockSense, Hal, Volume
+from hal.none import NoAccelerometer
 from hal.posix import SystemEntropy
 from tests.bench import device
 from tests.bench.footage import FPS, Span
@@ -154,6 +155,7 @@ def assemble(config: DeviceConfig, volume: Volume, clock: LifeTime, eye: Eye, ha
         volume=volume,
         power=device.FullCell(),
         positioning=device.Nowhere(),
+        orientation=NoAccelerometer(),
         dock_link=Dock(clock, hands.docked_at if hands else None),
         watchdog=device.Unwatched(),
         make_worker=lambda name, depth: device.InPlace(),

@@ -21,7 +21,7 @@ from hal.directory_volume import DirectoryVolume
 from hal.file_key_store import FileKeyStore
 from hal.hint import Hello
 from hal.interfaces import Hal, HalConfig
-from hal.none import Mains, NoMicrophone, NoReceiver
+from hal.none import Mains, NoAccelerometer, NoMicrophone, NoReceiver
 from hal.pc.camera import PcCamera
 from hal.pc.v4l2 import V4l2Feed
 from hal.pi.buttons import PiButtons, open_buttons
@@ -71,6 +71,7 @@ def open_hal(config: HalConfig) -> Hal:
         volume=DirectoryVolume(Path(config["volume"])),
         power=Mains(),
         positioning=NoReceiver(),
+        orientation=NoAccelerometer(),
         dock_link=hands.dock_link,
         watchdog=SdNotifyWatchdog(os.environ),
         make_worker=ThreadWorker,

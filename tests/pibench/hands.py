@@ -105,7 +105,7 @@ class FakeBus:
 
 
 def make_sysfs(directory: Path, celsius: float = 41.2, throttled: int = 0) -> Path:
-    """What of /sys the power port reads."""
+    """What of /sys the ports for power and orientation read."""
     zone = directory / "class/thermal/thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "type").write_text("cpu-thermal\n")
@@ -113,6 +113,10 @@ def make_sysfs(directory: Path, celsius: float = 41.2, throttled: int = 0) -> Pa
     firmware = directory / THROTTLED_FILE.replace("*", "soc:firmware")
     firmware.parent.mkdir(parents=True)
     firmware.write_text(f"{throttled:x}\n")
+    accelerometer = directory / "bus/iio/devices/iio:device0"
+    accelerometer.mkdir(parents=True)
+    for name, number in (("x_raw", "90"), ("y_raw", "16384"), ("z_raw", "-210"), ("scale", "0.000598")):
+        (accelerometer / f"in_accel_{name}").write_text(f"{number}\n")
     return directory
 
 

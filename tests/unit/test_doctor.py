@@ -28,6 +28,7 @@ from hal.interfaces import (
     Power,
     PowerState,
 )
+from hal.none import NoAccelerometer
 from hal.sim.boot import boot as boot_world
 from hal.sim.card import CardFault
 from hal.sim.timeline import SECOND
@@ -38,7 +39,7 @@ from tools.provision import CameraOrder, make_agency, make_camera
 
 PORTS = {
     *("policy", "recipients", "key store", "certificates", "counter", "entropy", "clock", "ledger", "card", "room"),
-    *("camera", "microphone", "buttons", "lamps", "power", "positioning", "dock link", "memory", "watchdog"),
+    *("camera", "microphone", "buttons", "lamps", "power", "positioning", "orientation", "dock link", "memory", "watchdog"),
 }
 
 
@@ -182,6 +183,19 @@ def test_room(make_bench: Callable) -> None:
 
 def test_no_reception(make_bench: Callable) -> None:
     assert examined(make_bench(), "positioning", start=None)["positioning"].light is Light.AMBER
+
+
+@pytest.mark.parametrize(("upside_down", "light"), [(False, Light.GREEN), (True, Light.AMBER)])
+def test_a_camera_that_stands_on_its_head(make_bench: Callable, upside_down: bool, light: Light) -> None:
+    bench = make_bench()
+    bench.world.upside_down = upside_down
+    assert examined(bench, "orientation")["orientation"].light is light
+
+
+def test_a_camera_without_an_accelerometer_lacks_nothing(make_bench: Callable) -> None:
+    row = examined(make_bench(), "orientation", change=lambda hal: dataclasses.replace(hal, orientation=NoAccelerometer()))["orientation"]
+    assert row.light is Light.GREEN
+    assert "no accelerometer" in row.found
 
 
 def test_an_unset_clock_does_not_condemn_the_certificates(make_bench: Callable) -> None:

@@ -30,8 +30,10 @@ from firmware.machine.picture_health import (
 )
 from firmware.timebase import Timestamp
 from hal.canvas import Canvas
+from hal.errors import DeviceFault
 from hal.interfaces import ButtonName, ClockReading, ClockTrust, LumaPicture
 from hal.luma import shrink
+from hal.sim.orientation import SimOrientation
 from hal.sim.scene import DrawnStreet
 from hal.sim.sight import Sight, seen
 
@@ -167,6 +169,52 @@ def test_a_lens_that_does_not_see_is_felt_and_written_and_records_on(make_bench:
     manifest = bench.manifest(recording)
     assert (manifest.end.cause, manifest.gaps) == ("button", ())
     assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_camera_that_hangs_by_its_strap_is_felt_and_written(make_bench: Callable) -> None:
+    bench = make_bench(pre_event=2)
+    bench.world.turn_over(bench.at(14.5))
+    bench.world.turn_over(bench.at(30.5), upside_down=False)
+    bench.run(40)
+    (first, name), (second, clear) = pictures(bench)
+    assert (name, clear) == ("upside-down", "clear")
+    assert 24.5 <= first <= 26.5
+    assert 33.5 <= second <= 35.5
+    assert [one.at_ns / S for one in bench.world.seen.cues if one.cue.tones == CUES[CueName.LENS].tones] == [pytest.approx(first, abs=1.1)]
+
+
+@pytest.mark.parametrize(
+    ("up_g", "told", "finding"),
+    [
+        (1.0, "clear", "clear"),
+        (0.0, "clear", "clear"),
+        (-0.49, "clear", "clear"),
+        (-0.51, "clear", "upside-down"),
+        (-0.21, "upside-down", "upside-down"),
+        (-0.19, "upside-down", "clear"),
+        (None, "clear", "clear"),
+        (None, "upside-down", "clear"),
+    ],
+)
+def test_upside_down_is_what_gravity_says(up_g: float | None, told: str, finding: str) -> None:
+    """Lying on its side or back is not upside down; a camera that measures nothing is never called so."""
+    assert glance(Measure(120, 40, 0.5, False, up_g), Finding(told)) is Finding(finding)
+
+
+def test_what_cannot_be_seen_at_all_is_told_first() -> None:
+    assert glance(Measure(20, 1, 0.5, False, -1.0), Finding.CLEAR) is Finding.COVERED
+
+
+def test_an_accelerometer_that_fails_costs_its_finding_alone(make_bench: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: SimOrientation) -> float:
+        raise DeviceFault("no answer")
+
+    monkeypatch.setattr(SimOrientation, "up_g", fails)
+    bench = make_bench(pre_event=2)
+    bench.world.turn_over(bench.at(2))
+    bench.world.change_sight(Sight.COVERED, bench.at(14.5))
+    bench.run(25)
+    assert [finding for _, finding in pictures(bench)] == ["covered"]
 
 
 def test_a_street_by_day_raises_no_alarm(make_bench: Callable) -> None:

@@ -128,6 +128,7 @@ class Session:
             "battery": {"in": camera.battery_in, "percent": battery.percent, "charging": battery.charging, "celsius": battery.celsius},
             "docked": world.docked,
             "covered": world.lens_covered,
+            "upside_down": world.upside_down,
             "looking": camera.phase.value == "on" and state in ("ready", "recording", "booting"),
             "faults": dict(self._set),
             "room_mb": self._room_mb(),

@@ -59,6 +59,14 @@ _CUES = {
     "docked": "in the dock",
     "safe-to-remove": "all transferred",
 }
+_SEEN = {
+    "covered": "The lens is covered",
+    "dark": "The lens sees next to nothing: it is dark",
+    "frozen": "The sensor gives one picture again and again",
+    "blurred": "The lens is smeared, or out of focus",
+    "upside-down": "The camera hangs upside down",
+    "clear": "The lens sees again",
+}
 _COUNTED = {(cue.tones, cue.pulses): f"choice {place + 1}" for place in range(MAX_CHOICES) for cue in [count(Counted(place, ""))]}
 _ASKED = {
     About.CATEGORY: "Which category was it?",
@@ -117,7 +125,7 @@ _WORDS: Mapping[str, Callable[[_F], str]] = {
     "unmute": lambda f: "Sound on again",
     "annotation": lambda f: f"What the wearer answered, sealed: {_ABOUT[f['about']]}",
     "critical": lambda f: "The wearer flagged the recording as critical",
-    "picture": lambda f: "The lens sees again" if f["finding"] == "clear" else f"The lens does not see: {f['finding']}",
+    "picture": lambda f: _SEEN[f["finding"]],
     "selftest": lambda f: "Self-test: go" if f["go"] else f"Self-test: no go ({', '.join(f['failed'])})",
     "stealth": lambda f: "Lamps and sounds off, by the wearer" if f["entered"] else "Lamps and sounds on again",
     "assign": lambda f: "Assigned to an officer by the dock; who that is stands sealed in each recording",

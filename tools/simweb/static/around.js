@@ -17,6 +17,7 @@ export function startAround() {
   $("battery-out").addEventListener("click", () => act(now && powered(now) ? "pull_battery" : "insert_battery"));
   $("dock").addEventListener("click", () => act(now?.docked ? "undock" : "dock"));
   $("cover").addEventListener("click", () => act(now?.covered ? "uncover_lens" : "cover_lens"));
+  $("turn").addEventListener("click", () => act(now?.upside_down ? "turn_back" : "turn_over"));
   $("shut-down").addEventListener("click", () => act("shut_down"));
   dial("battery", (value) => act("set_battery", { percent: value }), (value) => `${value} %`);
   dial("heat", (value) => act("set_heat", { celsius: value }), (value) => `${value} °C`);
@@ -58,6 +59,8 @@ export function showAround(state) {
   label($("dock"), state.docked ? "Take it out of the dock" : "Put it in the dock", state.docked ? "a transfer is cut off" : "a real station on this machine");
   $("cover").setAttribute("aria-pressed", String(state.covered));
   label($("cover"), state.covered ? "Uncover the lens" : "Cover the lens", "a hand, or a strap");
+  $("turn").setAttribute("aria-pressed", String(state.upside_down));
+  label($("turn"), state.upside_down ? "Turn it back" : "Turn it over", "it hangs by its strap");
   $("shut-down").disabled = state.phase !== "on";
   $("dock-said").textContent = state.dock.running ? "The dock and the camera are talking." : state.dock.said ? `The dock: ${state.dock.said}.` : "";
   set("battery", state.battery.percent, `${state.battery.percent} %${state.battery.charging ? ", charging" : ""}`);
