@@ -106,6 +106,8 @@ class Custodian:
         self._aside_told = False
         self._opened: Evidence | None = None
         self._unreceipted: set[str] = set()
+        self._unreadable: set[str] = set()
+        """Recordings whose receipt could not be checked in this run."""
         self._before_recording: tuple[Place, str, tuple[Receipted, ...]] | None = None
         self._accepted: LedgerPoint | None = None
 
@@ -415,8 +417,14 @@ class Custodian:
             if recording in self._evidence.receipted:  # a power cut came between its leaf and the clearing of the spool
                 receipts.done(recording)
                 continue
+            if recording in self._unreadable:
+                continue
             try:
                 receipt, signature, store = receipts.check(recording, vault)
+            except HalError as error:  # a bad sector; tried again by the next run, and nothing else waits for it
+                self._unreadable.add(recording)
+                self._report(DeviceTrouble("vault", f"receipt of {recording} cannot be checked: {error}"[:200]))
+                continue
             except OathcamError as error:
                 ledger.append([Draft("fault", now, {"port": "dock", "reason": f"receipt {recording}.json refused: {error}"[:200]})])
                 receipts.refuse(recording)

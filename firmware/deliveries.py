@@ -27,6 +27,7 @@ from firmware.policy.minisign import PublicKey, accept
 from firmware.storage import durable
 from firmware.storage.ledger_file import Draft, Ledger
 from firmware.timebase import Timestamp, Trust, parse_utc
+from hal.errors import HalError
 from hal.interfaces import Volume
 
 POLICY_SPOOL, ORDER_SPOOL = "sync/policy", "sync/order"
@@ -101,6 +102,7 @@ class Deliveries:
         self._policy_key = policy_key
         self._installed = installed
         self._refused: set[str] = set()
+        self._unreadable: set[str] = set()
 
     def prepare(self) -> None:
         """Make the spool's directories where the system did not."""
@@ -134,7 +136,14 @@ class Deliveries:
         sizes = dict(self._volume.list(spool))
         if not all(0 <= sizes.get(name, -1) <= _MAX_BYTES for name in names):
             return
-        files = [self._volume.read(f"{spool}/{name}") for name in names]
+        if spool in self._unreadable:
+            return
+        try:
+            files = [self._volume.read(f"{spool}/{name}") for name in names]
+        except HalError as error:  # a bad sector; tried again by the next run, and nothing else waits for it
+            ledger.append([Draft("fault", more[0], {"port": port, "reason": f"cannot be read: {error}"[:200]})])
+            self._unreadable.add(spool)
+            return
         seen = sha256(b"\0".join(files)).hex()
         if seen not in self._refused:
             try:

@@ -159,7 +159,9 @@ def picture_times(bench, recording):
 
 
 def receipt_for(bench, **changes) -> Receipt:
-    folder = bench.card / "vault" / RECORDING
+    """For the first recording, unless ``recording`` is another that the card holds."""
+    folder = bench.card / "vault" / changes.get("recording", RECORDING)
+    folder = folder if folder.exists() else folder.with_name(RECORDING)
     files = [ReceiptFile(one.name, sha256(one.read_bytes()).hex(), one.stat().st_size) for one in sorted(folder.iterdir())]
     fields = {
         "recording": RECORDING,
@@ -184,8 +186,9 @@ def leave(bench, receipt: Receipt, signer) -> None:
         data, chain, lambda digest: key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))), bench.world.true_wall_ns()
     )
     spool = bench.card / "sync" / "receipts"
-    (spool / f"{RECORDING}.json.p7s").write_bytes(signature)
-    (spool / f"{RECORDING}.json").write_bytes(data)
+    name = receipt.recording if (bench.card / "vault" / receipt.recording).exists() else RECORDING
+    (spool / f"{name}.json.p7s").write_bytes(signature)
+    (spool / f"{name}.json").write_bytes(data)
 
 
 def leave_receipt(bench) -> None:
