@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from firmware.bootmark import BootMark
 from firmware.bootwatch import BootWatch
@@ -30,7 +32,7 @@ from firmware.reports import DeviceTrouble
 from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage import durable
-from firmware.storage.ledger_file import LEDGER, Draft, Ledger, peek
+from firmware.storage.ledger_file import LEDGER, LOG, Draft, Ledger, OpenedLedger, peek
 from firmware.storage.vault import Vault
 from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
@@ -40,6 +42,8 @@ from hal.interfaces import Hal, Volume
 log = logging.getLogger("oathcamd")
 
 WRITER_DEPTH = 64
+LOG_PATIENCE_NS = 10_000_000_000
+"""A card that sulks for seconds keeps its ledger."""
 DEVICE_CHAIN = f"{LEDGER}/device.pem"
 
 
@@ -97,19 +101,20 @@ class Opening:
         self._mark = mark
         self._papers = papers
         self._told = False
+        self._unreadable_since: Timestamp | None = None
         self._ledger: Ledger | None = None
 
     def run(self, beat: Callable[[], object]) -> Evidence:
         """The volume's error leaves everything as it can be found again. ``beat`` is called as the work goes on."""
         context, now, volume = self._context, self._now, self._hal.volume
-        if not self._told:
-            post(self._hal.inbox, self._peek())
-            self._told = True
+        with suppress(HalError):  # a log that cannot be read is told below, or opened at a later try
+            self._tell(self._peek)
         if self._ledger is not None:
             self._ledger.mend()
         vault = Vault(volume)
         vault.prepare()
-        opened = open_ledger(volume, vault, self._hal.key_store, context.public_key, f"oathcam/{self._serial}")
+        opened = self._open_ledger(vault)
+        self._tell(lambda: Previous("power-loss", None))
         beat()
         self._ledger = ledger = opened.ledger
         ledger.boot = context.boot
@@ -133,6 +138,30 @@ class Opening:
         rereading = Rereading(context.chain[0], self._roots)
         may_snapshot, deliveries = not recovery.stays_open, self._papers.deliveries
         return Evidence(vault, ledger, receipts, rereading, recovery.warrants, recovery.receipted, may_snapshot, deliveries)
+
+    def _open_ledger(self, vault: Vault) -> OpenedLedger:
+        """A log with a bad sector is moved aside as it is, once it was tried for long enough: a camera must record. The new one's first
+        leaves say so, and the dock calls it rolled back."""
+        volume, boot = self._hal.volume, self._context.boot
+        opening = partial(open_ledger, volume, vault, self._hal.key_store, self._context.public_key, f"oathcam/{self._serial}")
+        try:
+            return opening()
+        except HalError as error:
+            now = read_clock(self._hal.clock)
+            self._unreadable_since = self._unreadable_since or now
+            if now.since(self._unreadable_since) < LOG_PATIENCE_NS:
+                raise
+            self._unreadable_since = None
+            kept = vault.move_aside(LOG, f"ledger-unreadable-{boot:06d}")
+            log.error("the ledger cannot be read, and was kept as %s: %s", kept, error)
+            self._papers.faults.append(("storage", f"the ledger cannot be read, and was kept as {kept}: {error}"))
+            return opening()
+
+    def _tell(self, previous: Callable[[], Previous]) -> None:
+        """How the last run ended, once: the loop waits for it."""
+        if not self._told:
+            post(self._hal.inbox, previous())
+            self._told = True
 
     def _peek(self) -> Previous:
         """How the last run ended, by the newest leaves alone; the ``boot`` leaf goes by what was checked."""

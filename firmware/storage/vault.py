@@ -100,11 +100,15 @@ class Vault:
         """Move a file that no leaf names out of the vault, keeping its bytes (W2); returns its new name."""
         directory = f"{ASIDE}/{recording}"
         durable.make_directory(self._volume, directory)
+        return self._move(f"{VAULT}/{recording}/{name}", directory, name)
+
+    def _move(self, path: str, directory: str, name: str) -> str:
+        """Under a name that is not taken there; returns it."""
         taken = {entry for entry, _ in self._volume.list(directory)}
         kept, number = name, 1
         while kept in taken:
             kept, number = f"{name}.{number}", number + 1
-        durable.move(self._volume, f"{VAULT}/{recording}/{name}", f"{directory}/{kept}")
+        durable.move(self._volume, path, f"{directory}/{kept}")
         return f"{directory}/{kept}"
 
     def remove_empty(self, recording: str) -> None:
@@ -115,6 +119,10 @@ class Vault:
         """Keep bytes that are not a file of the vault (a torn ledger tail); returns their name."""
         durable.write_file(self._volume, f"{ASIDE}/{name}", data)
         return f"{ASIDE}/{name}"
+
+    def move_aside(self, path: str, name: str) -> str:
+        """Move a file of the volume that cannot be read to where what nobody vouches for lies; returns its name there."""
+        return self._move(path, ASIDE, name)
 
     def aside(self) -> tuple[str, ...]:
         """Every file that lies aside, by its name on the volume; what is not a file is no business of ours."""

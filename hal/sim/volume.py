@@ -134,6 +134,7 @@ class SimVolume(Volume):
         if (self._root / new).is_file() and (self._root / old).is_file():
             self._save(new, change)
         self._real.rename(old, new)
+        self._card.spoilt = {new if name == old else name for name in self._card.spoilt}
         self._rekey(old, new)
         self._note(change)
 

@@ -7,9 +7,12 @@ from collections.abc import Callable
 import pytest
 from camerabench import RECORDING, Bench, leave, receipt_for
 
+from firmware.boot import LOG_PATIENCE_NS
 from firmware.evidence.findings import Verdict
+from firmware.storage.vault import ASIDE
 from hal.interfaces import ButtonName
 
+PATIENCE_S = LOG_PATIENCE_NS // 1_000_000_000
 SECOND_ONE, THIRD_ONE = "SIM-0001-000001-0002", "SIM-0001-000002-0001"
 
 
@@ -73,3 +76,35 @@ def test_a_delivery_that_cannot_be_read_holds_up_nothing(bench: Bench, spoilt: s
     visit_and_record(bench)
     assert bench.recordings() == [THIRD_ONE]
     assert len([one for one in told(bench) if spoilt in one]) == 1
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_a_ledger_that_cannot_be_read_is_kept_aside_and_the_camera_records(bench: Bench, snapshot: bool) -> None:
+    """BWC-POL-29: nothing is overwritten, the first leaves of the new ledger say what happened, and the camera records."""
+    log = bench.card / "ledger" / "log"
+    if not snapshot:
+        (log.parent / "snapshot").unlink()
+    before = log.read_bytes()
+    bench.world.card.spoilt.add("ledger/log")
+    now = bench.world.now_ns / 1e9
+    bench.world.double_press(bench.at(now + 4 + PATIENCE_S + 5))
+    bench.world.press(ButtonName.RECORD, bench.at(now + 4 + PATIENCE_S + 8), hold_ms=3300)
+    bench.run(now + 4 + PATIENCE_S + 16)
+    (made,) = set(bench.recordings()) - {RECORDING, SECOND_ONE}
+    assert bench.manifest(made).end.cause == "button"
+    (kept,) = (bench.card / ASIDE).glob("ledger-unreadable-*")
+    assert kept.read_bytes() == before
+    assert [one for one in told(bench) if "the ledger cannot be read" in one and kept.name in one] != []
+    assert bench.kinds()[0] == "boot"
+    bench.run(bench.world.now_ns / 1e9 + 8)
+    assert bench.kinds().count("boot") == 2, "the next boot reads the new one"
+
+
+def test_a_card_that_sulks_for_some_seconds_keeps_its_ledger(bench: Bench) -> None:
+    bench.world.card.spoilt.add("ledger/log")
+    now = bench.world.now_ns / 1e9
+    bench.world.at(bench.at(now + 4 + PATIENCE_S / 2), bench.world.card.spoilt.clear)
+    bench.run(now + 30)
+    assert bench.kinds().count("boot") == 2
+    assert list((bench.card / ASIDE).glob("ledger-*")) == []
+    assert bench.verify().verdict is Verdict.AUTHENTIC
