@@ -17,6 +17,7 @@ from firmware.capture import Intake
 from firmware.config import DeviceConfig
 from firmware.custodian import Custodian, Evidence
 from firmware.custody.entries import Entry
+from firmware.custody.flags import is_on_hold
 from firmware.daemon import Daemon, post
 from firmware.deliveries import Papers
 from firmware.devices import video_format
@@ -26,7 +27,7 @@ from firmware.identity import RecordingContext, open_context
 from firmware.installed import choose_policy
 from firmware.receipts import ReceiptInbox
 from firmware.recovery import Previous, Recovery, open_ledger, previous_end, tail_drafts
-from firmware.reports import DeviceTrouble
+from firmware.reports import DeviceTrouble, HoldRead
 from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage import durable
@@ -96,7 +97,7 @@ class Opening:
         self._now = now
         self._mark = mark
         self._papers = papers
-        self._told = False
+        self._told = self._told_hold = False
         self._ledger: Ledger | None = None
 
     def run(self, beat: Callable[[], object]) -> Evidence:
@@ -111,6 +112,10 @@ class Opening:
         vault.prepare()
         opened = open_ledger(volume, vault, self._hal.key_store, context.public_key, f"oathcam/{self._serial}")
         beat()
+        on_hold = is_on_hold(opened.entries, opened.snapshot is not None and opened.snapshot.on_hold)
+        if not self._told_hold:
+            post(self._hal.inbox, HoldRead(on_hold))
+            self._told_hold = True
         self._ledger = ledger = opened.ledger
         ledger.boot = context.boot
         # Leaves of this very boot were written by a try before this one.
@@ -132,7 +137,7 @@ class Opening:
         self._papers.deliveries.prepare()
         rereading = Rereading(context.chain[0], self._roots)
         may_snapshot, deliveries = not recovery.stays_open, self._papers.deliveries
-        return Evidence(vault, ledger, receipts, rereading, recovery.warrants, recovery.receipted, may_snapshot, deliveries)
+        return Evidence(vault, ledger, receipts, rereading, recovery.warrants, recovery.receipted, may_snapshot, deliveries, on_hold)
 
     def _peek(self) -> Previous:
         """How the last run ended, by the newest leaves alone; the ``boot`` leaf goes by what was checked."""
