@@ -13,6 +13,7 @@ from firmware.policy.minisign import sign_minisign
 from firmware.storage.ledger_file import LOG, SNAPSHOT
 from hal.interfaces import ButtonName, Colour, LampName
 from hal.sim.card import CardFault
+from tools.timeline import build_timeline
 
 RECORD, FUNCTION = ButtonName.RECORD, ButtonName.FUNCTION
 HOLDS = {"critical_hold = false": "critical_hold = true"}
@@ -76,6 +77,8 @@ def test_record_critical_stop_refused_and_released_by_the_dock(make_bench: Calla
     found = account(bench.entries())
     assert found.unaccounted() == ()
     assert 11_000_000 <= found.gaps_us()["hold"] <= 13_500_000
+    drawn = [one.kind for one in build_timeline(bench.entries(), [bench.manifest(one) for one in bench.recordings()]).states]
+    assert drawn[:6] == ["ready", "recording", "held", "docked", "ready", "recording"]
     report = bench.verify()
     assert report.verdict is Verdict.AUTHENTIC
     assert [one.text for one in report.findings if one.code == "hold"] == [

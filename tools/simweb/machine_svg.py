@@ -22,7 +22,7 @@ _PLACES: dict[str, tuple[float, float]] = {
     State.DOCKED.value: (542, 118),
     State.FAULT.value: (542, 220),
     State.FULL.value: (542, 322),
-    State.HELD.value: (230, 320),
+    State.HELD.value: (320, 318),
     State.BOOTING.value: (98, 380),
     State.HALTED.value: (452, 392),
     Target.REST.value: (320, 206),
