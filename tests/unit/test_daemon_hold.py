@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from camerabench import Bench
+from camerabench import START_WALL_NS, Bench
 
 from firmware.custody.accounting import account
+from firmware.daemon import EXIT_RESTART
 from firmware.evidence.findings import Verdict
+from firmware.lastrun import LastRun
 from firmware.machine.indicators import CUES, CueName
+from firmware.machine.states import Cause
 from firmware.policy.minisign import sign_minisign
+from firmware.policy.model import Categories, Policy
+from firmware.recovery import Previous
+from firmware.reports import HoldRead
 from firmware.storage.ledger_file import LOG, SNAPSHOT
-from hal.interfaces import ButtonName, Colour, LampName
+from firmware.timebase import Timestamp, Trust
+from hal.interfaces import ButtonEdge, ButtonName, ClockReading, ClockTrust, Colour, LampName
 from hal.sim.card import CardFault
 from tools.timeline import build_timeline
 
+BOOT_NS = 4_000_000_000
+"""Boot time of the world's second 0."""
 RECORD, FUNCTION = ButtonName.RECORD, ButtonName.FUNCTION
 HOLDS = {"critical_hold = false": "critical_hold = true"}
 
@@ -180,3 +189,51 @@ def test_a_card_that_answers_late_holds_up_no_press(make_bench: Callable) -> Non
     bench.run(20)
     assert len(bench.recordings()) == 1
     assert leaves(bench) == []
+    begin = next(one for one in bench.entries() if one.kind == "begin")
+    assert begin.time.boottime_ns < BOOT_NS + bench.at(8)
+
+
+def test_how_long_a_boot_waits_for_what_the_card_tells() -> None:
+    """For the hold only where the policy wants holds, and for two seconds at most."""
+    start, late = Timestamp(0, 0, Trust.RTC), Timestamp(2_000_000_000, 0, Trust.RTC)
+    for wants in (False, True):
+        last = LastRun(Policy(categories=Categories(critical_hold=wants)), start)
+        assert last.is_awaited(start)
+        assert not last.is_awaited(late)
+        last.previous = Previous("clean", 0)
+        assert last.is_awaited(start) is wants
+        last.hold_read = True
+        assert not last.is_awaited(start)
+
+
+def test_what_a_restart_interrupted_goes_on_and_then_it_is_held(make_bench: Callable) -> None:
+    """BWC-POL-06: the camera was dead for longer than one run lasts; nobody had asked for the recording's end."""
+    bench = make_bench(pre_event=1, changes=HOLDS)
+    bench.world.double_press(bench.at(66))
+    critical(bench, 67)
+    bench.world.at(bench.at(80), lambda: bench.world.camera.stall_until(bench.at(98)))
+    bench.world.horizon_ns = bench.at(100)
+    with bench.life() as daemon:
+        daemon.run()
+        assert daemon.exit_code == EXIT_RESTART
+    stop(bench, 108)
+    bench.world.double_press(bench.at(114))
+    bench.run(118)
+    assert [bench.manifest(one).begin.cause for one in bench.recordings()] == ["button", "recovery"]
+    assert leaves(bench) == [(True, "critical"), (True, "boot")]
+    assert refused(bench) == 1
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
+def test_a_press_that_came_before_the_hold_was_known_does_not_end_what_goes_on(make_bench: Callable) -> None:
+    """The press is refused; what the crash interrupted is owed as before."""
+    bench = make_bench(pre_event=1, changes=HOLDS)
+    with bench.life() as daemon:
+        daemon.handle(Previous("crash", 0, resume=True))
+        for ms, pressed in ((100, True), (200, False), (300, True)):
+            daemon.handle(ButtonEdge(RECORD, pressed, ClockReading(BOOT_NS + ms * 1_000_000, START_WALL_NS, ClockTrust.RTC)))
+        assert daemon.model.owed is not None
+        assert daemon.model.owed.cause is Cause.BUTTON
+        daemon.handle(HoldRead(True))
+        assert daemon.model.owed is not None
+        assert daemon.model.owed.cause is Cause.RECOVERY

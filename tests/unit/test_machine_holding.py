@@ -8,7 +8,9 @@ from helpers_machine import Hand, at, fresh, pick, policy, ready, recording
 from firmware.machine import effects as do
 from firmware.machine import events as ev
 from firmware.machine.indicators import CUES, CueName
+from firmware.machine.machine import resumed
 from firmware.machine.states import Button, Cause, Port, Previous, State
+from firmware.machine.supervision import Step
 from firmware.policy.lists import CATEGORIES
 
 FUNCTION = Button.FUNCTION
@@ -197,6 +199,25 @@ def test_docked_while_it_records_it_is_over_when_the_recording_ends_there() -> N
     assert pulled.state is State.HELD, "it was in no dock since the recording ended"
 
 
+def test_what_is_interrupted_in_the_dock_is_not_over_there() -> None:
+    """Neither by a fault, nor by a run that ends itself: the recording goes on, and its end counts."""
+    hand = recording(HOLDS)
+    call_critical(hand, 50)
+    hand.tell(ev.Docked(at(60)))
+    hand.tell(ev.Faulted(at(62), Port.CAMERA, "gone"))
+    hand.tell(ev.Undocked(at(64)))
+    hand.tell(ev.Recovered(at(66), Port.CAMERA))
+    assert hand.state is State.RECORDING
+    hand.hold(70)
+    assert hand.state is State.HELD
+    left = recording(HOLDS)
+    call_critical(left, 50)
+    left.tell(ev.Docked(at(60)))
+    left.tell(ev.Escalated(at(62), Port.SIGNER, Step.RESTART, "hangs"))
+    assert left.state is State.HALTED
+    assert leaves(left) == leaves(hand) == [ENTERED]
+
+
 def test_called_critical_in_the_dock_nothing_is_held() -> None:
     hand = recording(HOLDS)
     hand.hold(45)
@@ -231,6 +252,7 @@ def test_a_fault_while_held_is_told_and_starts_nothing_when_it_is_over() -> None
     hand.tell(ev.Faulted(at(80), Port.STORAGE, "dead"))
     assert hand.state is State.FAULT
     hand.double(85)
+    assert not hand.model.camera_on
     assert refusals(hand) == ["hold"]
     hand.tell(ev.Recovered(at(90), Port.STORAGE))
     assert hand.state is State.HELD
@@ -287,8 +309,6 @@ def test_a_hold_that_is_known_late_stops_nothing() -> None:
 
 
 def test_what_a_crash_interrupted_goes_on_first() -> None:
-    from firmware.machine.machine import resumed
-
     hand = booting()
     hand.model = resumed(hand.model)
     hand.tell(ev.HoldFound(at(0.2)))
