@@ -248,6 +248,23 @@ def test_every_activation_is_answered() -> None:
         assert told or (model.state is State.BOOTING and remembered), (seed, before.state)
 
 
+def test_a_camera_on_hold_begins_nothing_that_is_pressed_for() -> None:
+    """BWC-POL-21: over 600 shifts of anything under a policy that holds; and a hold that is found stops nothing."""
+    refused = 0
+    for seed in range(600):
+        world = World.start(POLICIES[-1])
+        for event in shift(Random(seed), 100):
+            before, told = world.model, len(world.told)
+            world.tell(event)
+            effects = [effect for _, _, effect in world.told[told:]]
+            begun = [one.cause for one in effects if isinstance(one, do.StartRecording)]
+            assert not before.on_hold or set(begun) <= {Cause.RECOVERY}, seed
+            refused += sum(isinstance(one, do.Write) and one.fields.get("port") == "hold" for one in effects)
+            if world.model.state is State.RECORDING:
+                assert step(world.model, ev.HoldFound(event.at))[0].state is State.RECORDING
+    assert refused > 50
+
+
 @given(st.integers(min_value=0, max_value=2**32))
 @settings(max_examples=25, deadline=None)
 def test_step_is_a_function(seed: int) -> None:
