@@ -12,8 +12,12 @@ from firmware.storage.ledger_file import Draft
 from firmware.timebase import Timestamp
 
 
-def annotation_drafts(context: RecordingContext, recording: str, about: str, code: str, at: Timestamp, critical: bool) -> list[Draft]:
-    """The sealed leaf, and beside it the one thing that is said in plain: that the recording is critical (BWC-POL-21)."""
+def annotation_drafts(
+    context: RecordingContext, recording: str, about: str, code: str, at: Timestamp, critical: bool, hold: bool
+) -> list[Draft]:
+    """The sealed leaf, and beside it what is said in plain: that the recording is critical, and that a hold begins (BWC-POL-21)."""
     sealed = seal_annotation(Annotation(recording, about, code, at.boottime_ns // 1000), context.recipients, context.random_bytes)
     drafts = [Draft("annotation", at, {"recording": recording, "about": about, "sealed": sealed})]
-    return [*drafts, Draft("critical", at, {"recording": recording})] if critical else drafts
+    if critical:
+        drafts.append(Draft("critical", at, {"recording": recording}))
+    return [*drafts, Draft("hold", at, {"entered": True, "cause": "critical"})] if hold else drafts

@@ -19,6 +19,7 @@ from firmware.capture import Intake
 from firmware.config import DeviceConfig
 from firmware.custodian import Custodian, Evidence
 from firmware.custody.entries import Entry
+from firmware.custody.flags import is_on_hold
 from firmware.daemon import Daemon, post
 from firmware.deliveries import Papers
 from firmware.devices import video_format
@@ -28,7 +29,7 @@ from firmware.identity import RecordingContext, open_context
 from firmware.installed import choose_policy
 from firmware.receipts import ReceiptInbox
 from firmware.recovery import Previous, Recovery, open_ledger, previous_end, tail_drafts
-from firmware.reports import DeviceTrouble
+from firmware.reports import DeviceTrouble, HoldRead
 from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage import durable
@@ -100,7 +101,7 @@ class Opening:
         self._now = now
         self._mark = mark
         self._papers = papers
-        self._told = False
+        self._told = self._told_hold = False
         self._unreadable_since: Timestamp | None = None
         self._ledger: Ledger | None = None
 
@@ -116,6 +117,10 @@ class Opening:
         opened = self._open_ledger(vault)
         self._tell(lambda: Previous("power-loss", None))
         beat()
+        on_hold = is_on_hold(opened.entries, opened.snapshot is not None and opened.snapshot.on_hold)
+        if not self._told_hold:
+            post(self._hal.inbox, HoldRead(on_hold))
+            self._told_hold = True
         self._ledger = ledger = opened.ledger
         ledger.boot = context.boot
         # Leaves of this very boot were written by a try before this one.
@@ -137,7 +142,7 @@ class Opening:
         self._papers.deliveries.prepare()
         rereading = Rereading(context.chain[0], self._roots)
         may_snapshot, deliveries = not recovery.stays_open, self._papers.deliveries
-        return Evidence(vault, ledger, receipts, rereading, recovery.warrants, recovery.receipted, may_snapshot, deliveries)
+        return Evidence(vault, ledger, receipts, rereading, recovery.warrants, recovery.receipted, may_snapshot, deliveries, on_hold)
 
     def _open_ledger(self, vault: Vault) -> OpenedLedger:
         """A log with a bad sector is moved aside as it is, once it was tried for long enough: a camera must record. The new one's first

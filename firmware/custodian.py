@@ -65,6 +65,7 @@ class Evidence:
     may_snapshot: bool
     """Nothing that a boot must look at again lies before the next recording."""
     deliveries: Deliveries
+    on_hold: bool
 
 
 class Custodian:
@@ -108,7 +109,9 @@ class Custodian:
         self._unreceipted: set[str] = set()
         self._unreadable: set[str] = set()
         """Recordings whose receipt could not be checked in this run."""
-        self._before_recording: tuple[Place, str, tuple[Receipted, ...]] | None = None
+        self._before_recording: tuple[Place, str, bool, tuple[Receipted, ...]] | None = None
+        self._on_hold = False
+        """As the leaves say that are durable."""
         self._accepted: LedgerPoint | None = None
 
     @property
@@ -182,9 +185,10 @@ class Custodian:
     def submit_mute(self, at: Timestamp, muted: bool, cause: str = "button") -> None:
         self._submit(op.MuteAt(at, muted, cause))
 
-    def submit_annotation(self, about: str, code: str, at: Timestamp, critical: bool) -> None:
-        """Seal and write an answer about the recording that is open, or ended last, when its turn comes; ``critical`` flags it as well."""
-        self._submit(op.Annotate(about, code, at, critical))
+    def submit_annotation(self, about: str, code: str, at: Timestamp, critical: bool, hold: bool = False) -> None:
+        """Seal and write an answer about the recording that is open, or ended last, when its turn comes; ``critical`` flags it as well,
+        ``hold`` says that with it begins a hold."""
+        self._submit(op.Annotate(about, code, at, critical, hold))
 
     def submit_release(self, recording: str, at: Timestamp, if_critical: bool = True) -> None:
         """Remove a receipted recording; refused, with a fault leaf, when this run or boot saw no receipt leaf (W3). One that is critical is
@@ -301,6 +305,7 @@ class Custodian:
                 self._open()
             case op.WriteEntry(draft, then):
                 self._evidence.ledger.append([draft])
+                self._on_hold = bool(draft.fields["entered"]) if draft.kind == "hold" else self._on_hold
                 self._report_found(then)
             case op.Errand(run):
                 self._report_found(run())
@@ -310,10 +315,11 @@ class Custodian:
                 self._end(final, at, cause, notes)
             case op.MarkAt() | op.Drop() | op.MuteAt():
                 self._tell(operation)
-            case op.Annotate(about, code, at, critical):
+            case op.Annotate(about, code, at, critical, hold):
                 if self._newest:
-                    drafts = annotation_drafts(self._context, self._newest, about, code, at, critical)
+                    drafts = annotation_drafts(self._context, self._newest, about, code, at, critical, hold)
                     (self._recorder or self._evidence.ledger).append(drafts)
+                    self._on_hold = self._on_hold or hold
                     self._critical = None if critical else self._critical
             case op.Release():
                 self._release(operation)
@@ -339,6 +345,7 @@ class Custodian:
         opened = self._open_evidence(self._beat)
         self._unreceipted = set(opened.vault.recordings()) - opened.warrants.keys()
         self._opened = opened
+        self._on_hold = opened.on_hold
         for recording in self._opened.warrants:
             self._report(ReceiptAccepted(recording, self._opened.receipted[recording]))
 
@@ -350,7 +357,7 @@ class Custodian:
         recorder.begin()
         self._recorder = recorder
         self._newest = order.recording
-        self._before_recording = None if place is None else (place, order.recording, receipted)
+        self._before_recording = None if place is None else (place, order.recording, self._on_hold, receipted)
         if self._stays_muted:
             self._stays_muted = False
             self._pending.appendleft(op.MuteAt(order.at, True))

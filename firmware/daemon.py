@@ -10,7 +10,6 @@ the volume recovered, and presses that come meanwhile wait in the inbox.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 from firmware import last_words, status
@@ -23,6 +22,7 @@ from firmware.devices import Devices, Look, Tick, TimerFired
 from firmware.docktime import DockClock, DockTime, Published, StoreTime
 from firmware.errands import Errands
 from firmware.identity import RecordingContext
+from firmware.lastrun import UNKNOWN, LastRun
 from firmware.machine import effects as fx
 from firmware.machine import events as ev
 from firmware.machine.health import minutes_left
@@ -39,11 +39,13 @@ from firmware.releasing import Releases
 from firmware.reports import (
     CheckpointPublished,
     DeviceTrouble,
+    HoldRead,
     Kept,
     Lost,
     ReceiptAccepted,
     RecordingClosed,
     Released,
+    ShutdownAsked,
     SpoolChecked,
     StorageTrouble,
     StorageWorks,
@@ -58,9 +60,6 @@ from hal.interfaces import AudioFrame, ButtonEdge, DockSense, Hal, Inbox, Pictur
 
 log = logging.getLogger("oathcamd")
 
-PEEK_NS = 2_000_000_000
-"""A card that has not shown the ledger's newest leaves by then is not waited for: READY comes first."""
-UNKNOWN = Previous("power-loss", None)
 TROUBLE_NS = 1_000_000_000
 """A volume that refuses writes for this long is at fault."""
 EXIT_RESTART, EXIT_REBOOT = 70, 75
@@ -71,11 +70,6 @@ def post(inbox: Inbox, item: object) -> None:
     """Into the inbox, past any pictures that fill it."""
     if not inbox.put(item, urgent=True):
         log.error("inbox full: %r could not be queued", type(item).__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ShutdownAsked:
-    reason: str
 
 
 class Daemon:
@@ -112,7 +106,7 @@ class Daemon:
         self._began = self._devices.now()
         flow = status.Flow(hal.inbox, intake, self._capture, custodian, card, keys, self._watching, self._metrics)
         self.status = status.Status(run_directory / status.FILE, context, flow, self._began)
-        self._previous: Previous | None = None
+        self._last_run = LastRun(policy, self._began)
         self._time = TimeKeeper(hal.clock, custodian, dock_clock, booted, lambda now: self._feed(ev.ClockSet(now)))
         self._progress = False
         self._minutes_left = -1
@@ -162,10 +156,9 @@ class Daemon:
         """READY is not said of a camera that is still starting: a press meanwhile is owed, as all while booting are."""
         if self._model.state is not State.BOOTING:
             return
-        resumes = self._previous is not None and self._previous.resume
-        if (self._previous is None and now.since(self._began) < PEEK_NS) or self._watching.camera_is_coming(self._model, now, resumes):
+        if self._last_run.is_awaited(now) or self._watching.camera_is_coming(self._model, now, self._last_run.resumes):
             return
-        previous = self._previous or UNKNOWN
+        previous = self._last_run.previous or UNKNOWN
         if previous.resume and not self._devices.stages().encoder_ns and not self._model.has_fault(Port.CAMERA):
             self._feed(ev.Faulted(now, Port.CAMERA, "no picture yet"))
         down_ns = None if previous.down_us is None else previous.down_us * 1000
@@ -176,10 +169,19 @@ class Daemon:
         """The ledger's newest leaves were read. Too late, behind a card that hung, it changes nothing any more."""
         if self._model.state is not State.BOOTING:
             return
-        self._previous = previous
+        self._last_run.previous = previous
         self._watching.inherit(previous.step)
         if previous.resume:
             self._model = resumed(self._model)
+        self._look_whether_booted(now)
+
+    def _hear_of_hold(self, on_hold: bool, now: Timestamp) -> None:
+        """What was pressed for meanwhile is refused; what was interrupted is not over, and goes on (BWC-POL-06, -21)."""
+        self._last_run.hold_read = True
+        if on_hold:
+            self._feed(ev.HoldFound(now))
+            if self._last_run.resumes and self._model.state is State.BOOTING:
+                self._model = resumed(self._model)
         self._look_whether_booted(now)
 
     def run(self) -> None:
@@ -265,6 +267,8 @@ class Daemon:
                 self._metrics.losses.add(cause, pictures, gops)
             case Previous():
                 self._hear_of_last_run(item, now)
+            case HoldRead(on_hold):
+                self._hear_of_hold(on_hold, now)
             case RecordingClosed(recording, fragments):
                 self._closed_recordings.append(recording)
                 log.info("recording %s closed with %d fragments", recording, fragments)
@@ -435,8 +439,8 @@ class Daemon:
                 self._mute(at, True)
             case fx.Unmute(at, cause):
                 self._mute(at, False, cause)
-            case fx.Annotate(about, code, at, critical):
-                self._custodian.submit_annotation(about.value, code, at, critical)
+            case fx.Annotate(about, code, at, critical, hold):
+                self._custodian.submit_annotation(about.value, code, at, critical, hold)
                 self._custodian.kick()
             case fx.Write("boot"):
                 pass  # the boot wrote its leaf itself, before recovery, with facts that the machine does not know

@@ -64,6 +64,7 @@ class Annotate:
     code: str
     at: Timestamp
     critical: bool
+    hold: bool
 
 
 @dataclass(frozen=True, slots=True)

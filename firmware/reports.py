@@ -55,6 +55,20 @@ class ReceiptAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class ShutdownAsked:
+    """Somebody asks for an orderly end: a signal handler, or another thread."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRead:
+    """The ledger was opened: whether the run before has left a hold open (BWC-POL-21)."""
+
+    on_hold: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolChecked:
     """``unreceipted``: closed recordings on the card that no store has receipted yet."""
 

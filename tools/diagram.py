@@ -21,16 +21,16 @@ Made by `tools/diagram.py` from `firmware/machine/table.py`; do not edit.
 
 Rows are tried in the order given, per state and event; the first whose guard holds is taken. `stay` keeps the state. `rest` goes
 to the resting state that follows from the conditions, in this order: fault (something that recording needs has failed), full, recording
-(if one is owed), docked, sleeping, ready. An event that comes from the buttons (pressed, double pressed, held, function tapped, function
-held, function released, sleep requested, stealth requested) is a gesture made of edges by `firmware/machine/gestures.py` and
+(if one is owed), docked, held, sleeping, ready. An event that comes from the buttons (pressed, double pressed, held, function tapped,
+function held, function released, sleep requested, stealth requested) is a gesture made of edges by `firmware/machine/gestures.py` and
 `firmware/machine/chords.py`.
 
-What follows from a change whatever made it (camera, gaps, timers, the questions of `firmware/machine/asking.py`, the end of a stealth) is
-in `firmware/machine/transition.py`.
+What follows from a change whatever made it (camera, gaps, timers, the questions of `firmware/machine/asking.py`, the end of a stealth or
+of a hold) is in `firmware/machine/transition.py`.
 """
 
-_REST_TARGETS = (State.FAULT, State.FULL, State.RECORDING, State.DOCKED, State.SLEEPING, State.READY)
-_REST_LABELS = ("needed port failed", "no room", "recording owed", "in the dock", "asleep", "else")
+_REST_TARGETS = (State.FAULT, State.FULL, State.RECORDING, State.DOCKED, State.HELD, State.SLEEPING, State.READY)
+_REST_LABELS = ("needed port failed", "no room", "recording owed", "in the dock", "on hold", "asleep", "else")
 
 
 def render() -> str:

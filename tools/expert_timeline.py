@@ -18,6 +18,7 @@ from tools.timeline import Interval, Moment, build_timeline
 WIDTH, LEFT, RIGHT, ROWS = 1040, 92, 16, 5
 LONG_OFF_NS = 2 * 3600 * 1_000_000_000
 _STEPS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+_GAPS = {"sleep": "asleep", "boot": "booting", "hold": "held"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def lines(entries: Sequence[Entry], accounting: Accounting, manifests: Sequence[
 
 
 def _state(kind: str, cause: str, start_ns: int, length_us: int) -> Interval:
-    shown = {"gap": "asleep" if cause == "sleep" else "booting" if cause == "boot" else "fault"}.get(kind, kind)
+    shown = _GAPS.get(cause, "fault") if kind == "gap" else kind
     return Interval(shown, start_ns, start_ns + length_us * 1000, cause)
 
 

@@ -117,6 +117,10 @@ _SENTENCES: Mapping[str, Callable[[Any], str]] = {
         "The camera does not ask for a category; a tap of the function button while recording opens the list.",
     ),
     "categories.critical": lambda value: f"A recording of the category {value} is handed over first, and removed last.",
+    "categories.critical_hold": _either(
+        "After such a recording the camera takes no new one until it is put into a dock: a supervisor takes it.",
+        "After such a recording the camera takes the next one like any other.",
+    ),
     "categories.choices": _choices("The categories are"),
     "reasons.ask_on_stop": _either(
         "When the wearer ends a recording, the camera asks why; the recording is closed by then.",

@@ -26,7 +26,7 @@ _TELLING: tuple[str, ...] = (
         "clock",
         "power",
     ),
-    *("annotation", "critical", "stealth", "assign", "unassign", "policy"),
+    *("annotation", "critical", "hold", "stealth", "assign", "unassign", "policy"),
     *("dock", "undock", "receipt", "release", "shutdown"),
 )
 """Kinds of leaves whose number does not hang on how fast anything was."""

@@ -38,6 +38,7 @@ def _recorder(facts: Mapping[str, Any]) -> Row:
     remedies = {
         "fault": "See the rows below.",
         "full": "Dock the camera: nothing is overwritten, and nothing is recorded until there is room.",
+        "held": "Dock the camera: after a critical recording it takes no new one before.",
         "halted": f"Start it again. {NOT_RUNNING}",
     }
     remedy = remedies.get(facts["state"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from firmware.custody.entries import Entry
@@ -15,7 +15,7 @@ _STATE_AFTER = {"ready": "ready", "begin": "recording", "dock": "docked", "sleep
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """``kind``: booting, ready, recording, docked, asleep, off, pre-event. Times are nanoseconds since 1970 UTC."""
+    """``kind``: booting, ready, recording, held, docked, asleep, off, pre-event. Times are nanoseconds since 1970 UTC."""
 
     kind: str
     start_ns: int
@@ -47,14 +47,13 @@ def build_timeline(entries: Sequence[Entry], manifests: Iterable[Manifest]) -> T
     last_alive = _last_alive(entries, known)
     states: list[Interval] = []
     state, since = "booting", entries[0].time.wall_ns
-    for index, entry in enumerate(entries):
+    for index, (entry, following) in enumerate(zip(entries, _states_after(entries), strict=True)):
         at = entry.time.wall_ns
         if entry.kind == "boot" and index > 0:
             lost = last_alive[index]
             states.append(Interval(state, since, lost))
             states.append(Interval("off", lost, at, entry.fields["previous"]))
             state, since = "booting", at
-        following = _STATE_AFTER.get(entry.kind)
         if following is not None and following != state:
             states.append(Interval(state, since, at))
             state, since = following, at
@@ -62,6 +61,24 @@ def build_timeline(entries: Sequence[Entry], manifests: Iterable[Manifest]) -> T
     states.append(Interval(state, since, end))
     tiled = tuple(one for one in states if one.end_ns > one.start_ns)
     return Timeline(entries[0].time.wall_ns, end, tiled, tuple(_pre_event(known.values())), tuple(_moments(entries, known)))
+
+
+def _states_after(entries: Sequence[Entry]) -> Iterator[str | None]:
+    """What each leaf makes of the camera's state. On hold it is held from the end of the recording that is open, or at once."""
+    on_hold = records = False
+    for entry in entries:
+        following = _STATE_AFTER.get(entry.kind)
+        match entry.kind:
+            case "boot":
+                on_hold = records = False
+            case "begin":
+                records = True
+            case "end":
+                records, following = False, "held" if on_hold else None
+            case "hold":
+                on_hold = bool(entry.fields["entered"])
+                following = ("held" if not records else None) if on_hold else "docked" if entry.fields["cause"] == "docked" else None
+        yield following
 
 
 def _last_alive(entries: Sequence[Entry], manifests: dict[str, Manifest]) -> dict[int, int]:

@@ -145,7 +145,7 @@ def _account_run(run: list[Entry], ends: dict[str, Entry]) -> RunAccount:
     inside = [entry for entry in run if entry.boot == boot.boot]
     start = min([_us(boot)] + [_gap_start(entry) for entry in inside if _is_gap_inside(entry)])
     end = max([_us(entry) for entry in inside] + [_fragment_end(entry) for entry in inside if entry.kind == "fragment"])
-    claims = [*_recordings(inside, ends, end), *_gaps(inside), *_docked(inside, start, end), *_ready(inside, end)]
+    claims = [*_recordings(inside, ends, end), *_gaps(inside), *_holds(inside, end), *_docked(inside, start, end), *_ready(inside, end)]
     offset_us = boot.time.wall_ns // 1000 - _us(boot)
     off = next((entry.fields["duration_us"] for entry in inside if entry.kind == "gap" and entry.fields["cause"] == "off"), 0)
     off_us = None if boot.fields["down_us"] is None and boot.fields["previous"] != "first" else off
@@ -188,6 +188,21 @@ def _gaps(inside: list[Entry]) -> Iterator[Interval]:
     for entry in inside:
         if _is_gap_inside(entry):
             yield Interval("gap", _gap_start(entry), _us(entry), entry.fields["cause"])
+
+
+def _holds(inside: list[Entry], end: int) -> Iterator[Interval]:
+    """From where a hold was entered to where it was released: what is not a recording then is a gap, and the power may go in it."""
+    since: int | None = None
+    for entry in inside:
+        if entry.kind != "hold":
+            continue
+        if entry.fields["entered"]:
+            since = _us(entry) if since is None else since
+        elif since is not None:
+            yield Interval("gap", since, _us(entry), "hold")
+            since = None
+    if since is not None:
+        yield Interval("gap", since, end, "hold")
 
 
 def _docked(inside: list[Entry], start: int, end: int) -> Iterator[Interval]:

@@ -18,6 +18,8 @@ mute, unmute   recording, cause ("button", "policy": the policy's longest mute; 
 annotation     recording, about ("category", "stop-reason", "mute-reason"), sealed (base64 of a sealed object): what the wearer answered, or
                that no answer was given (BWC-POL-04, -18); a later answer is another leaf (BWC-POL-31)
 critical       recording: the wearer called it a critical incident; it is uploaded first and kept longest (BWC-POL-21)
+hold           entered (or released), cause ("critical": with that leaf; "boot": taken over from the run before; "docked", "policy": the one
+               in force wants none): after the recording that is open, if one is, no new one before the dock (BWC-POL-21)
 stealth        entered (or left), cause ("button", "policy", "docked", "sleep", "shutdown"): lamps and sounds off, or on again (BWC-POL-15)
 drop           recording, after (fragment, -1: before the first), pictures, duration_us, cause: seen, and not kept
 end            recording, manifest_sha256, cause
@@ -134,6 +136,7 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "stealth": {"entered": f.boolean, "cause": f.token},
     "picture": {"finding": f.one_of("covered", "dark", "frozen", "blurred", "upside-down", "clear")},
     "selftest": {"go": f.boolean, "failed": f.each(f.token, 8), "duration_us": f.integer()},
+    "hold": {"entered": f.boolean, "cause": f.token},
 }
 _HEAD: dict[str, f.Check] = {
     "n": f.integer(),

@@ -1,10 +1,12 @@
-"""What the ledger says in plain of a recording as a whole: that it is critical (BWC-POL-21).
+"""What the ledger says in plain of critical recordings: which they are, and whether the camera is held after one (BWC-POL-21).
 
-Responsible for finding those leaves among all others, without parsing the others. Refuses to judge signatures: whoever asks (the order of
-an upload, how long a recording stays) loses nothing by an unsigned tail.
+Responsible for finding those leaves among all others. Refuses to judge signatures: whoever asks (the order of an upload, how long a
+recording stays) loses nothing by an unsigned tail.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from firmware.custody.entries import Entry
 from firmware.errors import FormatError
@@ -27,3 +29,8 @@ def critical_recordings(log: bytes) -> frozenset[str]:
             found.add(str(entry.fields["recording"]))
         place = log.find(_MARK, place + len(_MARK))
     return frozenset(found)
+
+
+def is_on_hold(entries: Sequence[Entry], before: bool = False) -> bool:
+    """Whether a hold is open behind ``entries``; ``before``: whether one was ahead of them."""
+    return next((bool(entry.fields["entered"]) for entry in reversed(entries) if entry.kind == "hold"), before)

@@ -1,8 +1,8 @@
 """The place from which a boot reads the ledger on, instead of reading all of it.
 
-Responsible for a small signed document that says where a checkpoint line of the log begins, what the tree was there, and which recordings
-were receipted and still on the card. Refuses to know files and to be needed: without it, or with one that does not fit, a boot reads the
-whole log. Nobody but this camera reads it, and no verdict rests on it.
+Responsible for a small signed document that says where a checkpoint line of the log begins, what the tree was there, which recordings were
+receipted and still on the card, and whether the camera was on hold. Refuses to know files and to be needed: without it, or with one that
+does not fit, a boot reads the whole log. Nobody but this camera reads it, and no verdict rests on it.
 
 Invariants: what :func:`read_snapshot` returns was signed by this camera's key under a text that nothing else signs; the tree's root is
 to be compared with the log's own signed line there (``Ledger.open``). An older one is no lie, only more to read.
@@ -25,7 +25,7 @@ from firmware.evidence.fields import field
 from firmware.timebase import Timestamp, Trust
 
 LAYER = "ledger snapshot"
-FORMAT = "oathcam-snapshot/1"
+FORMAT = "oathcam-snapshot/2"
 MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -51,12 +51,14 @@ class Receipted:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """``line_at``: where in the log the checkpoint line of ``size`` leaves begins, in bytes. Before it every recording that was begun had
-    ended. ``edge``: :meth:`CompactTree.hashes` of those leaves, in hex. ``recording``: the first one that was begun after it."""
+    ended. ``edge``: :meth:`CompactTree.hashes` of those leaves, in hex. ``recording``: the first one that was begun after it.
+    ``on_hold``: a hold was open there (BWC-POL-21)."""
 
     line_at: int = field(f.integer())
     size: int = field(f.integer())
     edge: tuple[str, ...] = field(f.each(f.digest, 64))
     recording: str = field(f.name)
+    on_hold: bool = field(f.boolean)
     receipted: tuple[Receipted, ...] = field(f.each(f.nested(Receipted), 10_000))
 
     def tree(self) -> CompactTree:

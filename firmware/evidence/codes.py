@@ -88,6 +88,7 @@ CODES: Mapping[str, str] = {
     "annotation": "what the wearer answered: a category, or the reason of a stop or a mute",
     "annotation-sealed": "an answer of the wearer's that only a recipient's key opens",
     "critical": "the wearer called the recording a critical incident",
+    "hold": "after a critical recording the camera took no new one until it was in a dock, by policy",
     "stealth": "lamps and sounds of the camera were switched off, or on again, by its wearer or by policy",
     "ended-early": "the recording was closed by a later boot",
     "unassigned": "a recording of a camera to which nobody was assigned",

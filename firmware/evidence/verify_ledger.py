@@ -233,6 +233,8 @@ def told_facts(entries: Sequence[Entry]) -> list[Finding]:
                 code, text = "fault", f"fault of {fields['port']}: {fields['reason']}"
             case "stealth":
                 code, text = "stealth", _stealth_words(fields["entered"], fields["cause"])
+            case "hold":
+                code, text = "hold", _hold_words(fields["entered"], fields["cause"])
             case "unattested":
                 code, text = "unattested", f"a file that was never promised was set aside: {fields['name']}"
             case _:
@@ -300,3 +302,7 @@ def told_time(accounting: Accounting) -> list[Finding]:
 
 def _stealth_words(entered: bool, cause: str) -> str:
     return f"stealth {'entered' if entered else 'left'} ({cause}): lamps and sounds {'off' if entered else 'on'}"
+
+
+def _hold_words(entered: bool, cause: str) -> str:
+    return f"hold entered ({cause}): no new recording before the dock" if entered else f"hold released ({cause}): a press records again"

@@ -78,6 +78,8 @@ def alarm(model: Model, event: ev.DoublePressed) -> Acted:
     model = replace(model, wanted_at=event.at)
     if model.state is State.FULL:
         return model, (_refused(model, event.at, _NO_ROOM), CueName.FULL)
+    if model.is_refusing:
+        return model, (refused("hold", event.at, HELD), CueName.HELD)
     calls: tuple[Call, ...] = (_refused(model, event.at, _NOT_WORKING), CueName.FAULT)
     model = replace(model, owed=model.owed or Owed(Cause.BUTTON, event.at), asleep=False)
     if Port.CAMERA not in model.faults:
@@ -87,12 +89,17 @@ def alarm(model: Model, event: ev.DoublePressed) -> Acted:
 
 _NOT_WORKING = "it did not work"
 _NO_ROOM = "the store was full"
+HELD = "the camera was held after a critical recording"
 
 
 def _refused(model: Model, at: Timestamp, why: str) -> do.Write:
     failed = next((port for port in Port if port.blocking and port in model.faults), Port.STORAGE)
-    name = "power" if model.halt_reason else failed.value
-    return do.Write("fault", at, {"port": name, "reason": f"recording asked for while {why}"})
+    return refused("power" if model.halt_reason else failed.value, at, why)
+
+
+def refused(port: str, at: Timestamp, why: str) -> do.Write:
+    """The leaf of a press that begins no recording."""
+    return do.Write("fault", at, {"port": port, "reason": f"recording asked for while {why}"})
 
 
 def withdraw(model: Model, event: ev.Held) -> Acted:
@@ -287,7 +294,7 @@ def note_update(model: Model, event: ev.UpdateChecked) -> Acted:
 
 def remind(model: Model, event: ev.Elapsed) -> Acted:
     """Tell the wearer again what the camera does, or cannot do (BWC-POL-14)."""
-    cue = {State.FAULT: CueName.FAULT, State.FULL: CueName.FULL}.get(model.state, CueName.REMINDER)
+    cue = {State.FAULT: CueName.FAULT, State.FULL: CueName.FULL, State.HELD: CueName.HELD}.get(model.state, CueName.REMINDER)
     return replace(model, reminder_ns=None), (cue,)
 
 

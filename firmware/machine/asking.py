@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from firmware.machine import choices
+from firmware.machine import choices, holding
 from firmware.machine import effects as do
 from firmware.machine import events as ev
 from firmware.machine.actions import Acted
@@ -37,6 +37,14 @@ def stepped(model: Model, event: ev.FunctionHeld) -> bool:
     return model.question is not None and model.question.chosen is not None
 
 
+def holds(model: Model, event: ev.FunctionHeld | ev.Elapsed) -> bool:
+    """The choice stepped to is the critical category, and the policy wants the camera held."""
+    question = model.question
+    if question is None or question.about is not About.CATEGORY:
+        return False
+    return holding.wanted(model, question.answer == model.policy.categories.critical)
+
+
 def may_categorise(model: Model, event: ev.FunctionTapped) -> bool:
     """A recording was begun in this run, and the policy has categories."""
     return model.recorded and bool(model.policy.categories.choices)
@@ -45,6 +53,12 @@ def may_categorise(model: Model, event: ev.FunctionTapped) -> bool:
 def answer_due(model: Model, event: ev.Elapsed) -> bool:
     """A question is to be asked or settled now."""
     return event.timer is TimerName.ANSWER and model.question is not None and event.at.boottime_ns >= model.question.due_ns
+
+
+def hold_due(model: Model, event: ev.Elapsed) -> bool:
+    """The critical category is to be taken now, and the policy wants the camera held."""
+    asked = model.question is not None and model.question.asked
+    return asked and answer_due(model, event) and holds(model, event)
 
 
 # Actions.
@@ -97,7 +111,9 @@ def _annotate(model: Model, about: About, code: str, at: Timestamp) -> Acted:
     is_category = about is About.CATEGORY
     categorised = model.categorised or (is_category and code != NOT_GIVEN)
     critical = is_category and code == model.policy.categories.critical
-    return replace(model, categorised=categorised), (do.Annotate(about, code, at, critical),)
+    hold = holding.wanted(model, critical)
+    model = replace(model, categorised=categorised, on_hold=model.on_hold or hold)
+    return model, (do.Annotate(about, code, at, critical, hold),)
 
 
 # What follows from a change, whatever made it; called by ``transition.follow``.

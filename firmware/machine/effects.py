@@ -84,12 +84,14 @@ class Annotate:
     """Seal and write what the wearer answered, or did not, about the recording that is open or ended last (BWC-POL-04, -31).
 
     ``code`` is of the policy's list, or ``NOT_GIVEN``. ``critical``: flag the recording in plain as well (BWC-POL-21).
+    ``hold``: with it begins a hold, in the same write.
     """
 
     about: About
     code: str
     at: Timestamp
     critical: bool = False
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,6 +235,13 @@ class UpdateChecked:
     up_to_date: bool
 
 
+@dataclass(frozen=True, slots=True)
+class HoldFound:
+    """The ledger was opened, and says that the run before had not ended a hold (BWC-POL-21)."""
+
+    at: Timestamp
+
+
 TableEvent = (
     Booted
     | Elapsed
@@ -263,6 +270,7 @@ TableEvent = (
     | BatteryForecast
     | SelfTested
     | UpdateChecked
+    | HoldFound
 )
 """What the table has a row for, in every state."""
 

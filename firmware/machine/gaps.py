@@ -24,6 +24,7 @@ class GapCause(Enum):
     FAULT = "fault"
     FULL = "full"
     SLEEP = "sleep"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ _CAUSES = {
     State.FAULT: GapCause.FAULT,
     State.FULL: GapCause.FULL,
     State.SLEEPING: GapCause.SLEEP,
+    State.HELD: GapCause.HOLD,
 }
 
 

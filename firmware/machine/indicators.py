@@ -50,6 +50,7 @@ class CueName(Enum):
     FULL = "full"
     CRITICAL_BATTERY = "critical-battery"
     STOP = "stop"
+    HELD = "held"
     START = "start"
     START_SHORT = "start-short"
     CONFIRM = "confirm"
@@ -81,6 +82,7 @@ CUES: dict[CueName, Cue] = {
     CueName.FULL: Cue(((330, 400), (0, 100)) * 3, ((400, 100),) * 4),
     CueName.CRITICAL_BATTERY: Cue(((660, 120), (440, 120), (220, 400)), ((150, 75),) * 6),
     CueName.STOP: Cue(((660, 800),), ((800, 0),)),
+    CueName.HELD: Cue(((220, 300), (440, 150)) * 3, ((400, 100),) * 5),
     CueName.START: Cue(((880, 120), (0, 80), (880, 120)), ((120, 80), (120, 0))),
     CueName.START_SHORT: Cue(((880, 120), (0, 80), (880, 120), (0, 80), (440, 120)), ((120, 80), (120, 0))),
     CueName.CONFIRM: Cue(((660, 80), (0, 80), (660, 80), (0, 80), (660, 80)), ((60, 60), (60, 60), (60, 0))),
@@ -172,6 +174,8 @@ def _status(state: State, view: View) -> Lamp:
             return Lamp(Colour.RED, 125)
         case State.FULL:
             return Lamp(Colour.RED, 250)
+        case State.HELD:
+            return Lamp(Colour.RED, 500)
         case State.SLEEPING:
             return Lamp(Colour.BLUE, 2000)
         case State.HALTED:

@@ -45,6 +45,8 @@ class Model:
     battery_short: bool = False
     """The cell will not last for the policy's minutes, whatever its percent."""
     clock_unset: bool = False
+    on_hold: bool = False
+    """A recording was called critical and the policy wants no other before the dock: HELD as soon as none is open (BWC-POL-21)."""
     room_warning: int = 0
     """0 to 2, as ``health.room_warning``."""
     offloaded: bool = False
@@ -90,6 +92,16 @@ class Model:
         """Something that a recording needs has failed."""
         return any(port.blocking for port in self.faults)
 
+    @property
+    def is_interrupted(self) -> bool:
+        """A recording whose end nobody asked for is to go on (BWC-POL-06)."""
+        return self.owed is not None and self.owed.cause is Cause.RECOVERY
+
+    @property
+    def is_refusing(self) -> bool:
+        """On hold; what was interrupted is not over yet, and goes on first."""
+        return self.on_hold and not self.is_interrupted
+
     def has_fault(self, port: Port) -> bool:
         """``port`` has failed and not recovered."""
         return port in self.faults
@@ -124,4 +136,6 @@ def resting(model: Model) -> State:
         return State.RECORDING
     if model.docked:
         return State.DOCKED
+    if model.on_hold:
+        return State.HELD
     return State.SLEEPING if model.asleep else State.READY

@@ -25,6 +25,8 @@ class State(Enum):
     """Something that a recording needs does not work."""
     FULL = "full"
     """The store has no room; nothing is overwritten (BWC-POL-23)."""
+    HELD = "held"
+    """After a critical recording, by policy: no new one until the dock (BWC-POL-21)."""
     HALTED = "halted"
     """Shut down. No way out but power."""
 

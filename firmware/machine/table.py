@@ -5,7 +5,8 @@ Rules for editors
     2. Rows are tried in the order written; the first that fits is taken. For every state and event the last row that fits
        has no guard, and only the last: nothing is left undefined, nothing is unreachable by order. A test holds this.
     3. A target is a state, ``STAY``, or ``REST``: the resting state that follows from the conditions after the action
-       (``model.resting``): FAULT, FULL, RECORDING if one is owed, DOCKED, SLEEPING, READY, in this order.
+       (``model.resting``): FAULT, FULL, RECORDING if one is owed, DOCKED, HELD, SLEEPING, READY, in this
+       order.
     4. What belongs to entering or leaving a state, whatever the way (camera, timers, gaps, ``ready`` and ``sleep`` entries,
        start and stop of the recording), stands once, in ``transition.py``, never in an action.
     5. To ignore an event is a row like any other: ``ignore``, and ``why`` gives the reason.
@@ -13,7 +14,7 @@ Rules for editors
 
 Theory of operation
     The wearer's gestures may only *start* with taps and only *stop* with a hold (BWC-POL-01, -02). A press that cannot be
-    obeyed is remembered (BOOTING, FAULT) or answered with an alarm and an entry (FAULT, FULL): none is lost. Docking never
+    obeyed is remembered (BOOTING, FAULT) or answered with an alarm and an entry (FAULT, FULL, HELD): none is lost. Docking never
     stops a recording. A fault or a full store stops one, aloud, because there is nothing to record with; what a fault
     stopped goes on by itself when the fault is over. Nothing but the record button and those two starts one: there is no
     event that a network could send (BWC-POL-07).
@@ -27,7 +28,7 @@ from enum import Enum
 from typing import Any, get_args
 
 from firmware.machine import actions as act
-from firmware.machine import asking, guards, stealth
+from firmware.machine import asking, guards, holding, stealth
 from firmware.machine import events as ev
 from firmware.machine.model import Model
 from firmware.machine.states import State
@@ -40,11 +41,12 @@ class Target(Enum):
 
 STAY, REST = Target.STAY, Target.REST
 BOOTING, READY, RECORDING, SLEEPING = State.BOOTING, State.READY, State.RECORDING, State.SLEEPING
-DOCKED, FAULT, FULL, HALTED = State.DOCKED, State.FAULT, State.FULL, State.HALTED
+DOCKED, FAULT, FULL, HELD, HALTED = State.DOCKED, State.FAULT, State.FULL, State.HELD, State.HALTED
 
-ALIVE = (BOOTING, READY, RECORDING, SLEEPING, DOCKED, FAULT, FULL)
-RUNNING = (READY, RECORDING, SLEEPING, DOCKED, FAULT, FULL)
-RESTING = (READY, SLEEPING, DOCKED, FAULT, FULL)
+ALIVE = (BOOTING, READY, RECORDING, SLEEPING, DOCKED, FAULT, FULL, HELD)
+RUNNING = (READY, RECORDING, SLEEPING, DOCKED, FAULT, FULL, HELD)
+FREE = (READY, SLEEPING, DOCKED, FAULT, FULL)
+RESTING = (*FREE, HELD)
 STEADY = (BOOTING, RECORDING)
 """States that a change of conditions does not end: it counts when they end by themselves."""
 
@@ -67,11 +69,14 @@ TABLE: tuple[Row, ...] = (
     Row((BOOTING,), ev.Booted, None, act.boot, REST, "a press made while booting is owed, and starts now"),
     Row(RUNNING, ev.Booted, None, act.ignore, STAY, "a run boots once"),
     # Record button. Taps start and mark.
+    Row((BOOTING,), ev.DoublePressed, holding.refuses, act.alarm, STAY, "known to be held: answered with the alarm"),
+    Row((BOOTING,), ev.DoublePressed, holding.on_hold, holding.want, STAY, "what was interrupted goes on, and is what was asked for"),
     Row((BOOTING,), ev.DoublePressed, None, act.owe, STAY, "remembered until recording is possible"),
     Row((READY, SLEEPING, DOCKED), ev.DoublePressed, None, act.owe, RECORDING, "the one gesture that starts a recording"),
     Row((RECORDING,), ev.DoublePressed, None, act.mark, STAY, "two presses are two marks; the first was told as a tap"),
     Row((FAULT,), ev.DoublePressed, None, act.alarm, STAY, "remembered, answered with the alarm, and tried again"),
     Row((FULL,), ev.DoublePressed, None, act.alarm, STAY, "answered with the alarm; nothing is overwritten"),
+    Row((HELD,), ev.DoublePressed, None, act.alarm, STAY, "answered with the alarm; the dock ends it"),
     Row((RECORDING,), ev.Pressed, guards.stop_asked, act.end_by_button, REST, "the press that confirms the hold before it"),
     Row((RECORDING,), ev.Pressed, None, act.mark, STAY, "a tap marks and never stops"),
     Row((BOOTING, *RESTING), ev.Pressed, None, act.ignore, STAY, "outside a recording one press asks for nothing"),
@@ -80,12 +85,13 @@ TABLE: tuple[Row, ...] = (
     Row((RECORDING,), ev.Held, guards.confirms, act.ask, STAY, "the policy wants a press that confirms"),
     Row((RECORDING,), ev.Held, None, act.end_by_button, REST, "the one gesture that stops a recording"),
     Row((BOOTING, FAULT), ev.Held, None, act.withdraw, STAY, "takes back a recording that is owed"),
-    Row((READY, SLEEPING, DOCKED, FULL), ev.Held, None, act.ignore, STAY, "there is nothing to stop"),
+    Row((READY, SLEEPING, DOCKED, FULL, HELD), ev.Held, None, act.ignore, STAY, "there is nothing to stop"),
     # Function button.
     Row((READY,), ev.SleepRequested, guards.may_sleep, act.sleep, SLEEPING, "the policy lets the wearer do this"),
     Row((READY,), ev.SleepRequested, None, act.ignore, STAY, "the policy does not allow sleep"),
     Row((SLEEPING,), ev.SleepRequested, None, act.wake, REST, "the same gesture ends it"),
-    Row((BOOTING, RECORDING, DOCKED, FAULT, FULL), ev.SleepRequested, None, act.ignore, STAY, "only a ready camera is put to sleep"),
+    Row((BOOTING, RECORDING, DOCKED, FAULT, FULL, HELD), ev.SleepRequested, None, act.ignore, STAY, "only a ready camera is put to sleep"),
+    Row((READY, SLEEPING), ev.FunctionHeld, asking.holds, asking.take, HELD, "called critical after its end: no other before the dock"),
     Row(ALIVE, ev.FunctionHeld, asking.stepped, asking.take, STAY, "a hold takes the choice at once"),
     Row((RECORDING,), ev.FunctionHeld, guards.toggles_back, act.unmute, STAY, "the second hold unmutes"),
     Row((RECORDING,), ev.FunctionHeld, guards.may_mute, act.mute, STAY, "the policy lets the wearer mute"),
@@ -93,7 +99,7 @@ TABLE: tuple[Row, ...] = (
     Row((RECORDING,), ev.FunctionReleased, guards.lets_go, act.unmute, STAY, "muted only while held"),
     Row(ALIVE, ev.FunctionReleased, None, act.ignore, STAY, "the release means something only to mute by holding"),
     Row(ALIVE, ev.FunctionTapped, asking.asking, asking.step, STAY, "steps to the next choice"),
-    Row((READY, RECORDING, DOCKED), ev.FunctionTapped, asking.may_categorise, asking.open_categories, STAY, "opens the list of categories"),
+    Row((READY, RECORDING, DOCKED, HELD), ev.FunctionTapped, asking.may_categorise, asking.open_categories, STAY, "opens the categories"),
     Row(ALIVE, ev.FunctionTapped, None, act.ignore, STAY, "nothing is asked, and there is nothing to name"),
     # Both buttons.
     Row((READY, RECORDING), ev.StealthRequested, stealth.in_stealth, stealth.leave, STAY, "the same gesture ends it"),
@@ -101,7 +107,7 @@ TABLE: tuple[Row, ...] = (
     Row(ALIVE, ev.StealthRequested, None, act.ignore, STAY, "not allowed, or a camera that has something to tell"),
     # What fails, and works again.
     Row(ALIVE, ev.Faulted, guards.known_fault, act.ignore, STAY, "told before; an alarm a second would be no alarm"),
-    Row((SLEEPING, DOCKED, FULL), ev.Faulted, guards.camera, act.ignore, STAY, "the camera is off: a late report of its stop"),
+    Row((SLEEPING, DOCKED, FULL, HELD), ev.Faulted, guards.camera, act.ignore, STAY, "the camera is off: a late report of its stop"),
     Row((RECORDING,), ev.Faulted, guards.blocking, act.interrupt, REST, "closed aloud; owed until the fault is over"),
     Row(STEADY, ev.Faulted, None, act.fault, STAY, "the alarm is given; recording or booting goes on"),
     Row(RESTING, ev.Faulted, None, act.fault, REST, "FAULT if a recording would be impossible"),
@@ -117,7 +123,7 @@ TABLE: tuple[Row, ...] = (
     Row(RESTING, ev.StorageFilled, None, act.fill, REST, "stop and alarm; never overwrite (BWC-POL-23)"),
     Row((FULL,), ev.StorageFreed, None, act.free, REST, "room again"),
     Row((BOOTING, FAULT), ev.StorageFreed, guards.full, act.free, STAY, "room again; the state has another reason"),
-    Row((BOOTING, READY, RECORDING, SLEEPING, DOCKED, FAULT), ev.StorageFreed, None, act.ignore, STAY, "there was room"),
+    Row((BOOTING, READY, RECORDING, SLEEPING, DOCKED, FAULT, HELD), ev.StorageFreed, None, act.ignore, STAY, "there was room"),
     Row(ALIVE, ev.StorageMeasured, None, act.measure, STAY, "warned at two marks"),
     # Dock.
     Row(ALIVE, ev.Docked, guards.docked, act.ignore, STAY, "told before"),
@@ -129,6 +135,11 @@ TABLE: tuple[Row, ...] = (
     Row(ALIVE, ev.ReceiptVerified, None, act.release, STAY, "the one way in which a recording leaves the camera"),
     Row(ALIVE, ev.OffloadCompleted, guards.idle_in_dock, act.finish_offload, STAY, "safe to remove"),
     Row(ALIVE, ev.OffloadCompleted, None, act.ignore, STAY, "there is a newer recording, or the dock was left"),
+    Row((HELD,), ev.HoldFound, None, act.ignore, STAY, "begun anew in this run"),
+    Row((BOOTING, RECORDING, FAULT, FULL), ev.HoldFound, holding.on_hold, act.ignore, STAY, "begun anew in this run"),
+    Row((*STEADY, *FREE), ev.HoldFound, holding.unwanted, holding.drop, STAY, "the policy in force wants none: written, and over"),
+    Row(STEADY, ev.HoldFound, None, holding.take_over, STAY, "a recording that runs is never stopped by it"),
+    Row(FREE, ev.HoldFound, None, holding.take_over, REST, "held again; in the dock it is over"),
     # Power, clock, end.
     Row(RUNNING, ev.PowerChanged, guards.exhausting, act.exhaust, HALTED, "close cleanly while there is charge for it"),
     Row(ALIVE, ev.PowerChanged, None, act.power, STAY, "the level is followed with hysteresis"),
@@ -141,11 +152,12 @@ TABLE: tuple[Row, ...] = (
     Row(ALIVE, ev.SelfTested, None, act.finish_selftest, STAY, "go or no-go; a press records either way"),
     Row(ALIVE, ev.UpdateChecked, None, act.note_update, STAY, "the dock's lamp shows it"),
     # Timers.
-    Row(ALIVE, ev.Elapsed, guards.reminder_due, act.remind, STAY, "reminder of a recording, a sleep, a fault or a full store"),
+    Row(ALIVE, ev.Elapsed, guards.reminder_due, act.remind, STAY, "reminder of a recording, a sleep, a fault, a full store or a hold"),
     Row((RECORDING,), ev.Elapsed, guards.split_due, act.split, STAY, "the policy's longest recording; continued without a gap"),
     Row((FAULT,), ev.Elapsed, guards.retry_due, act.retry, STAY, "try the camera again"),
     Row((RECORDING,), ev.Elapsed, guards.unmute_due, act.unmute_by_policy, STAY, "the policy's longest mute"),
     Row(ALIVE, ev.Elapsed, stealth.stealth_due, stealth.run_out, STAY, "the policy's longest stealth"),
+    Row((READY, SLEEPING), ev.Elapsed, asking.hold_due, asking.elapse, HELD, "called critical after its end: no other before the dock"),
     Row(ALIVE, ev.Elapsed, asking.answer_due, asking.elapse, STAY, "a question is asked, or has its answer"),
     Row(ALIVE, ev.Elapsed, None, act.ignore, STAY, "a timer that was replaced or cancelled, or that gestures consumed"),
     # The end.

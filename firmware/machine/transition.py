@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from firmware.machine import asking, stealth
+from firmware.machine import asking, holding, stealth
 from firmware.machine import effects as do
 from firmware.machine.actions import RETRY_NS, Acted, Call
 from firmware.machine.gaps import account
@@ -72,7 +72,7 @@ def _camera_wanted(model: Model) -> bool:
     if model.state is State.BOOTING:
         return model.camera_on
     if model.state is State.FAULT:
-        return model.owed is not None or not (model.docked or model.asleep or model.full)
+        return model.owed is not None or not (model.docked or model.asleep or model.full or model.on_hold)
     return model.state in (State.READY, State.RECORDING)
 
 
@@ -139,7 +139,7 @@ def _reminder_period(model: Model) -> int | None:
     if model.state is State.SLEEPING:
         return model.policy.sleep.reminder_seconds * _S
     hidden = model.stealth and model.state is State.READY  # a wearer who forgot is the only one who could know
-    if model.state is State.RECORDING or hidden or (model.state in (State.FAULT, State.FULL) and not model.docked):
+    if model.state is State.RECORDING or hidden or (model.state in (State.FAULT, State.FULL, State.HELD) and not model.docked):
         return model.policy.indicators.reminder_seconds * _S
     return None
 
@@ -162,6 +162,7 @@ def _halt(old: Model, new: Model, at: Timestamp) -> Acted:
 _PARTS = (
     asking.follow,
     _leave_recording,
+    holding.follow,
     _leave_and_enter,
     _account_gap,
     _camera,

@@ -115,6 +115,7 @@ class Categories:
 
     ask_on_stop: bool = _rule(False, "BWC-POL-18", "whether the camera asks for the category when the wearer ends a recording")
     critical: str = _rule("CRITICAL", "BWC-POL-21", "the category whose recordings are uploaded first and kept longest")
+    critical_hold: bool = _rule(False, "BWC-POL-21", "whether a camera takes no new recording after a critical one until it is in a dock")
     choices: Choices = _rule(CATEGORIES, "BWC-POL-18", "code = words, in the order in which a tap steps through them")  # noqa: RUF009
 
 

@@ -119,11 +119,11 @@ class Ledger:
         """From where on a later boot would have to read, were a snapshot made now; ``None`` before the first append of this run."""
         return None if self._line_at is None else Place(self._line_at, self._tree)
 
-    def keep_snapshot(self, place: Place, recording: str, receipted: Sequence[Receipted]) -> None:
-        """Let the next boot read from ``place`` on, where ``recording`` was the next to begin. ``receipted``: as of there, recordings that
-        have a receipt and are on the card."""
+    def keep_snapshot(self, place: Place, recording: str, on_hold: bool, receipted: Sequence[Receipted]) -> None:
+        """Let the next boot read from ``place`` on, where ``recording`` was the next to begin. As of there, ``on_hold``: a hold was open;
+        ``receipted``: recordings that have a receipt and are on the card."""
         edge = tuple(one.hex() for one in place.tree.hashes())
-        snapshot = Snapshot(place.line_at, place.tree.size, edge, recording, tuple(receipted))
+        snapshot = Snapshot(place.line_at, place.tree.size, edge, recording, on_hold, tuple(receipted))
         durable.write_file(self._volume, SNAPSHOT, write_snapshot(snapshot, self._sign))
 
     def cut_tail(self, signed_bytes: int) -> None:

@@ -168,7 +168,7 @@ def fill_ledger(bench: Bench) -> list[str]:
     checkpoint = Checkpoint("oathcam/SIM-0001", tree.size, tree.root())
     line_at = len(log)
     log += checkpoint_line(checkpoint, key.sign_digest(digest_to_sign(checkpoint.text())))
-    snapshot = Snapshot(line_at, tree.size, tuple(one.hex() for one in tree.hashes()), "SIM-0001-000002-0001", ())
+    snapshot = Snapshot(line_at, tree.size, tuple(one.hex() for one in tree.hashes()), "SIM-0001-000002-0001", False, ())
     (bench.card / "ledger").mkdir(parents=True)
     (bench.card / LOG).write_bytes(log)
     (bench.card / SNAPSHOT).write_bytes(write_snapshot(snapshot, key.sign_digest))

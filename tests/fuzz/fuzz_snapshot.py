@@ -20,7 +20,7 @@ def _sign(digest: bytes) -> bytes:
     return _KEY.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
 
 
-_SEED = write_snapshot(Snapshot(4096, 5, ("11" * 32, "22" * 32), "OC-000001-000007-0002", (_RECEIPTED,)), _sign)
+_SEED = write_snapshot(Snapshot(4096, 5, ("11" * 32, "22" * 32), "OC-000001-000007-0002", False, (_RECEIPTED,)), _sign)
 SEEDS = (_SEED, _SEED[: _SEED.index(b"\n")])
 
 

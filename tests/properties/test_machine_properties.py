@@ -30,6 +30,7 @@ POLICIES = [
         reasons=Reasons(ask_on_stop=True, ask_on_mute=True),
         categories=Categories(ask_on_stop=True),
     ),
+    Policy(sleep=Sleep(True), categories=Categories(ask_on_stop=True, critical="SEARCH", critical_hold=True)),
 ]
 
 
@@ -85,6 +86,7 @@ FREE = [
     lambda at, r: ev.OffloadCompleted(at),
     lambda at, r: ev.Elapsed(at, r.choice(list(TimerName))),
     lambda at, r: ev.Booted(at, Previous.CRASH, None),
+    lambda at, r: ev.HoldFound(at),
 ]
 
 
@@ -133,8 +135,15 @@ def check_always(model: Model) -> None:
         assert not model.muted
     if model.state is State.READY:
         assert model.camera_on
-        assert (model.docked, model.blocked, model.full, model.asleep) == (False, False, False, False)
-    if model.state in (State.DOCKED, State.SLEEPING, State.HALTED):
+        assert (model.docked, model.blocked, model.full, model.asleep, model.on_hold) == (False, False, False, False, False)
+    if model.state is State.HELD:
+        assert model.on_hold
+        assert (model.docked, model.blocked, model.full, model.owed) == (False, False, False, None)
+    if model.on_hold:
+        assert model.policy.categories.critical_hold
+        assert model.owed is None or model.owed.cause is Cause.RECOVERY or model.docked
+        assert model.state not in (State.READY, State.SLEEPING, State.DOCKED)
+    if model.state in (State.DOCKED, State.SLEEPING, State.HALTED, State.HELD):
         assert not model.camera_on
     if model.state is not State.BOOTING:
         assert not model.held_back
@@ -235,7 +244,25 @@ def test_every_activation_is_answered() -> None:
             now = replace(at, boottime_ns=at.boottime_ns + offset * MS, wall_ns=at.wall_ns + offset * MS)
             model, effects = step(model, ev.ButtonChanged(now, Button.RECORD, pressed))
         told = [effect for effect in effects if isinstance(effect, do.StartRecording | do.AddMark | do.Write)]
-        assert told or (model.state is State.BOOTING and model.owed is not None), (seed, before.state)
+        remembered = model.owed is not None or model.held_back != before.held_back
+        assert told or (model.state is State.BOOTING and remembered), (seed, before.state)
+
+
+def test_a_camera_on_hold_begins_nothing_that_is_pressed_for() -> None:
+    """BWC-POL-21: over 600 shifts of anything under a policy that holds; and a hold that is found stops nothing."""
+    refused = 0
+    for seed in range(600):
+        world = World.start(POLICIES[-1])
+        for event in shift(Random(seed), 100):
+            before, told = world.model, len(world.told)
+            world.tell(event)
+            effects = [effect for _, _, effect in world.told[told:]]
+            begun = [one.cause for one in effects if isinstance(one, do.StartRecording)]
+            assert not before.on_hold or set(begun) <= {Cause.RECOVERY}, seed
+            refused += sum(isinstance(one, do.Write) and one.fields.get("port") == "hold" for one in effects)
+            if world.model.state is State.RECORDING:
+                assert step(world.model, ev.HoldFound(event.at))[0].state is State.RECORDING
+    assert refused > 50
 
 
 @given(st.integers(min_value=0, max_value=2**32))

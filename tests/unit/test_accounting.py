@@ -83,3 +83,20 @@ def test_a_clock_that_could_not_tell_is_said() -> None:
     second = {"counter": 2, "previous": "power-loss", "down_us": None}
     found = account(entries(("boot", 1), ("ready", 1), ("boot", 1, second, 2), ("ready", 1, {}, 2)))
     assert found.unknown_lengths() == (2,)
+
+
+def test_a_hold_explains_itself_also_when_the_power_goes_in_it() -> None:
+    """BWC-POL-21: its gap is written at its end alone; the recording that was open when it was entered stays a recording."""
+    again = {"counter": 2, "previous": "power-loss", "down_us": 5_000_000}
+    recording = {"recording": "R-1"}
+    found = account(
+        entries(
+            ("boot", 1), ("ready", 1), ("begin", 5, recording), ("hold", 8, {"entered": True, "cause": "critical"}), ("end", 10, recording),
+            ("power", 20, {"event": "low", "percent": 9}), ("boot", 2, again, 2), ("hold", 2, {"entered": True, "cause": "boot"}, 2),
+            ("dock", 12, {}, 2), ("hold", 12, {"entered": False, "cause": "docked"}, 2), ("shutdown", 15, {"reason": "end"}, 2),
+        )
+    )  # fmt: skip
+    assert found.unaccounted() == ()
+    assert found.gaps_us() == {"hold": 20_000_000}
+    assert found.total_us("recording") == 5_000_000
+    assert found.total_us("docked") == 3_000_000

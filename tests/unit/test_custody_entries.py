@@ -48,6 +48,7 @@ EXAMPLES = {
     "unmute": {**_R, "cause": "button"},
     "annotation": {**_R, "about": "category", "sealed": "c2VhbGVk"},
     "critical": _R,
+    "hold": {"entered": True, "cause": "critical"},
     "stealth": {"entered": True, "cause": "button"},
     "drop": {**_R, "after": -1, "pictures": 30, "duration_us": 1_000_000, "cause": "storage-full"},
     "end": {**_R, "manifest_sha256": _H, "cause": "button"},

@@ -22,6 +22,7 @@ _PLACES: dict[str, tuple[float, float]] = {
     State.DOCKED.value: (542, 118),
     State.FAULT.value: (542, 220),
     State.FULL.value: (542, 322),
+    State.HELD.value: (320, 318),
     State.BOOTING.value: (98, 380),
     State.HALTED.value: (452, 392),
     Target.REST.value: (320, 206),
@@ -88,7 +89,7 @@ def _node(name: str) -> str:
 def _hub() -> str:
     x, y = _PLACES[Target.REST.value]
     points = f"{x - 62:g},{y:g} {x:g},{y - 34:g} {x + 62:g},{y:g} {x:g},{y + 34:g}"
-    title = "<title>fault, else full, else recording if one is owed, else docked, else sleeping, else ready</title>"
+    title = "<title>fault, else full, else recording if one is owed, else docked, else held, else sleeping, else ready</title>"
     words = f'<text x="{x:g}" y="{y - 2:g}">whatever</text><text x="{x:g}" y="{y + 13:g}">now holds</text>'
     return f'<g class="hub">{title}<polygon points="{points}"/>{words}</g>'
 

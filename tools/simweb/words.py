@@ -39,6 +39,7 @@ _GAPS = {
     "boot": "it was starting",
     "sleep": "it was asleep",
     "full": "the card was full",
+    "hold": "it was held after a critical recording",
     "fault": "something that it needs had failed",
 }
 _CUES = {
@@ -50,6 +51,7 @@ _CUES = {
     "mute": "muted",
     "unmute": "sound on",
     "full": "no room",
+    "held": "held after a critical recording",
     "partial-fault": "something failed, the rest goes on",
     "low-battery": "battery low",
     "critical-battery": "battery nearly empty",
@@ -127,6 +129,7 @@ _WORDS: Mapping[str, Callable[[_F], str]] = {
     "critical": lambda f: "The wearer flagged the recording as critical",
     "picture": lambda f: _SEEN[f["finding"]],
     "selftest": lambda f: "Self-test: go" if f["go"] else f"Self-test: no go ({', '.join(f['failed'])})",
+    "hold": lambda f: "No new recording before the dock" if f["entered"] else "A press records again",
     "stealth": lambda f: "Lamps and sounds off, by the wearer" if f["entered"] else "Lamps and sounds on again",
     "assign": lambda f: "Assigned to an officer by the dock; who that is stands sealed in each recording",
     "unassign": lambda f: "Nobody's camera: " + ("an order says so" if f["cause"] == "order" else "it came back to its dock"),
@@ -186,6 +189,7 @@ def hint(state: str, policy: Policy) -> str:
         State.DOCKED.value: "In the dock: recordings go to the store. Green means that all is transferred and charged.",
         State.FAULT.value: "Something that a recording needs does not work. A double press is remembered until it does.",
         State.FULL.value: "No room left. Nothing is overwritten; put it in the dock.",
+        State.HELD.value: "Held after a critical recording: it takes no new one until it is in the dock.",
         State.HALTED.value: "Shutting down.",
     }
     text = hints[state]

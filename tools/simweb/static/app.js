@@ -16,6 +16,7 @@ const WHY_DARK = {
   sleeping: "Asleep: no pictures are taken",
   fault: "A fault: no pictures are kept",
   full: "No room: no pictures are kept",
+  held: "Held after a critical recording: no pictures are taken",
   halted: "Shutting down",
 };
 let shown = "";
