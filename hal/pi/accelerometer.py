@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hal.errors import DeviceFault, HalUnavailable
 from hal.interfaces import Orientation
+from hal.pi.sysfs import read_number
 
 STANDARD_GRAVITY = 9.80665
 """m/s2; the ABI's unit is m/s2 after offset and scale."""
@@ -31,13 +32,7 @@ class PiOrientation(Orientation):
         return self._sign * (raw + self._offset) * self._scale / STANDARD_GRAVITY
 
     def _number(self, name: str) -> float:
-        path = self._directory / name
-        try:
-            return float(path.read_text(encoding="ascii"))
-        except OSError as error:
-            raise DeviceFault(f"cannot read {str(path)!r}: {error.strerror}") from error
-        except ValueError:
-            raise DeviceFault(f"expected a number in {str(path)!r}") from None
+        return read_number(self._directory / name, float)
 
 
 def open_orientation(axis: str, sysfs: Path = Path("/sys")) -> PiOrientation:

@@ -20,6 +20,7 @@ from hal.errors import DeviceFault, HalUnavailable
 from hal.interfaces import Power, PowerState
 from hal.loop import Loop
 from hal.pi.board import Board
+from hal.pi.sysfs import hexadecimal, read_number
 from hal.subscribers import Subscribers
 
 VCELL, SOC, VERSION, CRATE = 0x02, 0x04, 0x08, 0x16
@@ -90,13 +91,13 @@ class BoardSensors:
     low_voltage_detect: bool
 
     def celsius(self) -> int:
-        return round(_number(self.temperature, 10) / 1000)
+        return round(read_number(self.temperature, int) / 1000)
 
     def flags(self) -> tuple[bool, bool]:
         """(low voltage, throttled), as of now."""
         if self.throttled is None:
             return False, False
-        bits = _number(self.throttled, 16)
+        bits = read_number(self.throttled, hexadecimal)
         slowed = FREQUENCY_CAPPED | THROTTLED | SOFT_LIMIT
         return self.low_voltage_detect and bool(bits & UNDER_VOLTAGE), bool(bits & slowed)
 
@@ -147,15 +148,6 @@ def differs(state: PowerState, told: PowerState) -> bool:
         return one.percent, one.charging, one.low_voltage, one.throttled
 
     return coarse(state) != coarse(told) or abs(state.celsius - told.celsius) >= COLDER_OR_HOTTER
-
-
-def _number(path: Path, base: int) -> int:
-    try:
-        return int(path.read_text(encoding="ascii"), base)
-    except OSError as error:
-        raise DeviceFault(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except ValueError:
-        raise DeviceFault(f"expected a number in {str(path)!r}") from None
 
 
 def open_sensors(board: Board, sysfs: Path = Path("/sys")) -> BoardSensors:
