@@ -32,7 +32,12 @@ STATE = "document.body.dataset.state"
 def small_profile(directory: Path) -> Path:
     """Small pictures and a short buffer: the test is about the page."""
     _, text = read_profile("default")
-    for old, new in {**SMALL, "seconds = 30": "seconds = 3", "pause_ms = 2500": "pause_ms = 5000"}.items():
+    for old, new in {
+        **SMALL,
+        "seconds = 30": "seconds = 3",
+        "pause_ms = 2500": "pause_ms = 5000",
+        "wait_seconds = 8": "wait_seconds = 30",
+    }.items():
         assert old in text
         text = text.replace(old, new, 1)
     path = directory / "small.toml"
