@@ -9,6 +9,7 @@ dock.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from firmware.installed import Installed, check_known, check_policy, load_policy
 from firmware.policy.minisign import PublicKey, accept
 from firmware.storage import durable
 from firmware.storage.ledger_file import Draft, Ledger
+from firmware.storage.vault import READ_TRIES
 from firmware.timebase import Timestamp, Trust, parse_utc
 from hal.errors import HalError
 from hal.interfaces import Volume
@@ -102,7 +104,7 @@ class Deliveries:
         self._policy_key = policy_key
         self._installed = installed
         self._refused: set[str] = set()
-        self._unreadable: set[str] = set()
+        self._unreadable: Counter[str] = Counter()
 
     def prepare(self) -> None:
         """Make the spool's directories where the system did not."""
@@ -136,13 +138,14 @@ class Deliveries:
         sizes = dict(self._volume.list(spool))
         if not all(0 <= sizes.get(name, -1) <= _MAX_BYTES for name in names):
             return
-        if spool in self._unreadable:
+        if self._unreadable[spool] >= READ_TRIES:
             return
         try:
             files = [self._volume.read(f"{spool}/{name}") for name in names]
-        except HalError as error:  # a bad sector; tried again by the next run, and nothing else waits for it
-            ledger.append([Draft("fault", more[0], {"port": port, "reason": f"cannot be read: {error}"[:200]})])
-            self._unreadable.add(spool)
+        except HalError as error:  # a bad sector; tried again, in the end by the next run, and nothing else waits for it
+            self._unreadable[spool] += 1
+            if self._unreadable[spool] == READ_TRIES:
+                ledger.append([Draft("fault", more[0], {"port": port, "reason": f"cannot be read: {error}"[:200]})])
             return
         seen = sha256(b"\0".join(files)).hex()
         if seen not in self._refused:
