@@ -27,6 +27,7 @@ from firmware.docktime import DockClock, lifetime, load_witnesses
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext, open_context
 from firmware.installed import choose_policy
+from firmware.lastrun import UNKNOWN
 from firmware.receipts import ReceiptInbox
 from firmware.recovery import Previous, Recovery, open_ledger, previous_end, tail_drafts
 from firmware.reports import DeviceTrouble, HoldRead
@@ -115,7 +116,7 @@ class Opening:
         vault = Vault(volume)
         vault.prepare()
         opened = self._open_ledger(vault)
-        self._tell(lambda: Previous("power-loss", None))
+        self._tell(lambda: UNKNOWN)
         beat()
         on_hold = is_on_hold(opened.entries, opened.snapshot is not None and opened.snapshot.on_hold)
         if not self._told_hold:
@@ -125,7 +126,7 @@ class Opening:
         ledger.boot = context.boot
         # Leaves of this very boot were written by a try before this one.
         earlier = [entry for entry in opened.entries if entry.boot != context.boot]
-        previous = self._previous(earlier) if earlier or not opened.snapshot else Previous("power-loss", None)
+        previous = self._previous(earlier) if earlier or not opened.snapshot else UNKNOWN
         _keep_chain(volume, context)
         known = len(earlier) < len(opened.entries)
         faults = [Draft("fault", now, {"port": port, "reason": reason[:200]}) for port, reason in self._papers.faults]

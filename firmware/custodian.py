@@ -10,7 +10,7 @@ them is the only state that they share.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,7 +43,8 @@ from firmware.reports import (
 from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage.ledger_file import Draft, Ledger, Place
-from firmware.storage.vault import MANIFEST_SIGNATURE, READ_TRIES, ReleaseWarrant, Vault
+from firmware.storage.unreadable import Unreadable
+from firmware.storage.vault import MANIFEST_SIGNATURE, ReleaseWarrant, Vault
 from firmware.timebase import Timestamp, parse_utc
 from firmware.untold import untold
 from hal.errors import HalError, VolumeFull
@@ -107,8 +108,8 @@ class Custodian:
         self._aside_told = False
         self._opened: Evidence | None = None
         self._unreceipted: set[str] = set()
-        self._unreadable: Counter[str] = Counter()
-        """How often a recording's receipt could not be checked in this run."""
+        self._unreadable = Unreadable()
+        """Receipts, by their recordings."""
         self._before_recording: tuple[Place, str, bool, tuple[Receipted, ...]] | None = None
         self._on_hold = False
         """As the leaves say that are durable."""
@@ -424,13 +425,12 @@ class Custodian:
             if recording in self._evidence.receipted:  # a power cut came between its leaf and the clearing of the spool
                 receipts.done(recording)
                 continue
-            if self._unreadable[recording] >= READ_TRIES:
+            if self._unreadable.is_given_up(recording):
                 continue
             try:
                 receipt, signature, store = receipts.check(recording, vault)
-            except HalError as error:  # a bad sector; tried again, in the end by the next run, and nothing else waits for it
-                self._unreadable[recording] += 1
-                if self._unreadable[recording] == READ_TRIES:
+            except HalError as error:
+                if self._unreadable.failed(recording):
                     self._report(DeviceTrouble("vault", f"receipt of {recording} cannot be checked: {error}"[:200]))
                 continue
             except OathcamError as error:

@@ -251,7 +251,7 @@ class Daemon:
                 self._capture.dropped(item, now)
             case DeviceTrouble(port, reason):
                 self._device_trouble(Port(port), reason, now)
-            case ev.PictureJudged() | ev.BatteryForecast() | ev.SelfTested() | ev.UpdateChecked():
+            case ev.PictureJudged() | ev.BatteryForecast() | ev.SelfTested():
                 self._feed(item)
             case ShutdownAsked(reason):
                 self._feed(ev.ShutdownRequested(now, reason))

@@ -9,7 +9,6 @@ dock.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from firmware.installed import Installed, check_known, check_policy, load_policy
 from firmware.policy.minisign import PublicKey, accept
 from firmware.storage import durable
 from firmware.storage.ledger_file import Draft, Ledger
-from firmware.storage.vault import READ_TRIES
+from firmware.storage.unreadable import Unreadable
 from firmware.timebase import Timestamp, Trust, parse_utc
 from hal.errors import HalError
 from hal.interfaces import Volume
@@ -104,7 +103,7 @@ class Deliveries:
         self._policy_key = policy_key
         self._installed = installed
         self._refused: set[str] = set()
-        self._unreadable: Counter[str] = Counter()
+        self._unreadable = Unreadable()
 
     def prepare(self) -> None:
         """Make the spool's directories where the system did not."""
@@ -138,13 +137,12 @@ class Deliveries:
         sizes = dict(self._volume.list(spool))
         if not all(0 <= sizes.get(name, -1) <= _MAX_BYTES for name in names):
             return
-        if self._unreadable[spool] >= READ_TRIES:
+        if self._unreadable.is_given_up(spool):
             return
         try:
             files = [self._volume.read(f"{spool}/{name}") for name in names]
-        except HalError as error:  # a bad sector; tried again, in the end by the next run, and nothing else waits for it
-            self._unreadable[spool] += 1
-            if self._unreadable[spool] == READ_TRIES:
+        except HalError as error:
+            if self._unreadable.failed(spool):
                 ledger.append([Draft("fault", more[0], {"port": port, "reason": f"cannot be read: {error}"[:200]})])
             return
         seen = sha256(b"\0".join(files)).hex()

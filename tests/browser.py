@@ -147,7 +147,7 @@ class Browser:
             kind, buttons = ("mousePressed", 1) if index % 2 == 0 else ("mouseReleased", 0)
             at = {"x": x, "y": y, "button": "left", "buttons": buttons, "clickCount": 1, "timestamp": begin + instant}
             self.call("Input.dispatchMouseEvent", type=kind, **at)
-        time.sleep(max(0.0, begin + instants[-1] + PAUSE - time.time()))
+        _let_pass(begin + instants[-1])
 
     def press_key(self, key: str, instants: Sequence[float]) -> None:
         """As :meth:`press_mouse`, on the keyboard."""
@@ -156,7 +156,7 @@ class Browser:
         for index, instant in enumerate(instants):
             kind = "keyDown" if index % 2 == 0 else "keyUp"
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=code, windowsVirtualKeyCode=number, timestamp=begin + instant)
-        time.sleep(max(0.0, begin + instants[-1] + PAUSE - time.time()))
+        _let_pass(begin + instants[-1])
 
     def size(self, width: int, height: int, dark: bool = False, mobile: bool = False) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
@@ -181,3 +181,8 @@ class Browser:
         self.value("1")
         told = [one["params"] for one in self.events if one.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
         return [json.dumps(one) for one in told if "exceptionDetails" in one or one["entry"]["level"] == "error"]
+
+
+def _let_pass(end: float) -> None:
+    """Until a gesture that ends then is over, and the next one may begin."""
+    time.sleep(max(0.0, end + PAUSE - time.time()))

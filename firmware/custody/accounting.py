@@ -192,33 +192,27 @@ def _gaps(inside: list[Entry]) -> Iterator[Interval]:
 
 def _holds(inside: list[Entry], end: int) -> Iterator[Interval]:
     """From where a hold was entered to where it was released: what is not a recording then is a gap, and the power may go in it."""
-    since: int | None = None
-    for entry in inside:
-        if entry.kind != "hold":
-            continue
-        if entry.fields["entered"]:
-            since = _us(entry) if since is None else since
-        elif since is not None:
-            yield Interval("gap", since, _us(entry), "hold")
-            since = None
-    if since is not None:
-        yield Interval("gap", since, end, "hold")
+    steps = [(_us(entry), bool(entry.fields["entered"])) for entry in inside if entry.kind == "hold"]
+    return (Interval("gap", begin, over, "hold") for begin, over in _spans(steps, None, end))
 
 
 def _docked(inside: list[Entry], start: int, end: int) -> Iterator[Interval]:
     """From each dock leaf to the next undock leaf; from the run's start when its first such leaf is an undock."""
-    since: int | None = None
-    steps = [entry for entry in inside if entry.kind in ("dock", "undock")]
-    if steps and steps[0].kind == "undock":
-        since = start
-    for entry in steps:
-        if entry.kind == "dock" and since is None:
-            since = _us(entry)
-        elif entry.kind == "undock" and since is not None:
-            yield Interval("docked", since, _us(entry))
+    steps = [(_us(entry), entry.kind == "dock") for entry in inside if entry.kind in ("dock", "undock")]
+    since = start if steps and not steps[0][1] else None
+    return (Interval("docked", begin, over) for begin, over in _spans(steps, since, end))
+
+
+def _spans(steps: list[tuple[int, bool]], since: int | None, end: int) -> Iterator[tuple[int, int]]:
+    """From each step that opens to the next one that closes, the last open one to ``end``; ``since``: open from then on already."""
+    for at, opens in steps:
+        if opens and since is None:
+            since = at
+        elif not opens and since is not None:
+            yield since, at
             since = None
     if since is not None:
-        yield Interval("docked", since, end)
+        yield since, end
 
 
 def _ready(inside: list[Entry], end: int) -> Iterator[Interval]:

@@ -20,8 +20,11 @@ from firmware.timebase import Timestamp
 
 def wanted(model: Model, critical: bool) -> bool:
     """An answer given now begins a hold. None begins of a recording that is over in the dock already."""
-    in_dock = model.docked and model.state is not State.RECORDING
-    return critical and model.policy.categories.critical_hold and not model.on_hold and not in_dock
+    return critical and model.policy.categories.critical_hold and not model.on_hold and not _rests_in_dock(model)
+
+
+def _rests_in_dock(model: Model) -> bool:
+    return model.docked and model.state is not State.RECORDING
 
 
 # Guards: their names stand in the diagram.
@@ -52,8 +55,7 @@ def want(model: Model, event: ev.DoublePressed) -> Acted:
 
 def take_over(model: Model, event: ev.HoldFound) -> Acted:
     """Held again after a boot. In the dock nothing begins: it ends there (:func:`follow`)."""
-    in_dock = model.docked and model.state is not State.RECORDING
-    return replace(model, on_hold=True), () if in_dock else (_leaf(True, "boot", event.at),)
+    return replace(model, on_hold=True), () if _rests_in_dock(model) else (_leaf(True, "boot", event.at),)
 
 
 def drop(model: Model, event: ev.HoldFound) -> Acted:

@@ -15,8 +15,6 @@ from hal.interfaces import Volume
 
 VAULT = "vault"
 ASIDE = "unattested"
-READ_TRIES = 3
-"""A file that could not be read so often in one run, a second apart, has a bad sector."""
 _RECORDING_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}\Z")
 _ORDER = re.compile(r"-([0-9]{6,18})-([0-9]{4,18})\Z", re.ASCII)
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\Z")

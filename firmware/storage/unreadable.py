@@ -1,0 +1,26 @@
+"""What the card cannot give any more: tried a few times in a run, told once, and left for the next run.
+
+Responsible for the count. Refuses to read and to tell: whoever meets the error does, so that nothing else waits for a bad sector.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+TRIES = 3
+"""In one run, a second apart."""
+
+
+class Unreadable:
+    """Of one run and one kind of thing."""
+
+    def __init__(self) -> None:
+        self._failed: Counter[str] = Counter()
+
+    def is_given_up(self, name: str) -> bool:
+        return self._failed[name] >= TRIES
+
+    def failed(self, name: str) -> bool:
+        """Count one try; whether it was the last, and is to be told."""
+        self._failed[name] += 1
+        return self._failed[name] == TRIES
