@@ -12,7 +12,8 @@ MINUTES ?= 10
 RUNS ?= 200000
 TARGETS ?= $(sort $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py)))
 SOAK_ARGS ?=
-TORTURE := $(addprefix tests/faults/test_,real_disk.py every_cut.py every_syscall.py every_call_fails.py) tests/machine/power_cuts.py tests/system/test_long_runs.py tests/system/test_lip_sync.py
+# The longest first: two processes share them.
+TORTURE := tests/system/test_long_runs.py $(addprefix tests/faults/test_,real_disk.py every_syscall.py every_cut.py every_call_fails.py) tests/machine/power_cuts.py tests/system/test_lip_sync.py
 BENCH_ARGS ?=
 
 help: ## this list
