@@ -32,7 +32,7 @@ demo-pi: ## the same shift in real time on the Pi's back-end, on the bench of th
 	@$(PYTHON) tests/pi_shift.py $${SOURCE:+--source "$$SOURCE"}
 
 # Tests in real time mostly wait: in two groups of their own they share the machine with the rest, which mostly computes.
-test: ## the whole test suite; PYTEST_ARGS='-k name' for a part of it, '-n 0' for one process
+test: ## the test suite, with samples of the torture; PYTEST_ARGS='-k name' for a part of it, '-n 0' for one process
 	@.ci/bootstrap test
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 

@@ -2,7 +2,7 @@
 
 Responsible for what the C2PA manifest says and for its check. It names the recording and puts the camera's own manifest and
 signature into the standard's place for what something was made of: ingredients with embedded data, byte for byte, so whoever
-gets the file has the camera's word as well as the agency's. Nothing personal stands in either. Needs ``oathcam[c2pa]``; asks
+gets the file has the camera's word as well as the agency's. Nothing personal stands in either. Needs the extra ``c2pa``; asks
 nobody over the network.
 """
 
@@ -129,5 +129,6 @@ def _library() -> Any:
     try:
         import c2pa  # here: nobody needs it who does not release
     except ImportError as error:
-        raise UnavailableError(f"the C2PA library is not here: {error}", remedy="Install it: pip install 'oathcam[c2pa]'.") from None
+        remedy = "In the directory of oathcam's source: pip install '.[c2pa]'"
+        raise UnavailableError(f"the C2PA library is not here: {error}", remedy=remedy) from None
     return c2pa

@@ -104,7 +104,8 @@ def _serve(host: str, port: int, profile: str, source: str, officer: str, keep: 
     try:
         from tools.simweb.serve import serve
     except ModuleNotFoundError as error:
-        raise UnavailableError(f"the page needs the library {error.name!r}", remedy="pip install 'oathcam[sim]'.") from None
+        remedy = "In the directory of oathcam's source: pip install '.[sim]'"
+        raise UnavailableError(f"the page needs the library {error.name!r}", remedy=remedy) from None
     if source:
         from tools.exhibit import check_source
 

@@ -9,6 +9,7 @@ from camerabench import RECORDING, Bench, leave, receipt_for
 
 from firmware.boot import LOG_PATIENCE_NS
 from firmware.evidence.findings import Verdict
+from firmware.machine.indicators import CUES, CueName
 from firmware.storage.vault import ASIDE
 from hal.interfaces import ButtonName
 
@@ -43,6 +44,11 @@ def told(bench: Bench) -> list[str]:
     return [one.fields["reason"] for one in bench.entries() if one.kind == "fault"]
 
 
+def felt(bench: Bench, name: CueName) -> list[float]:
+    """Seconds at which the wearer felt it."""
+    return [one.at_ns / 1e9 for one in bench.world.seen.cues if one.cue.pulses == CUES[name].pulses]
+
+
 @pytest.mark.parametrize(
     "spoilt",
     [
@@ -59,6 +65,7 @@ def test_a_receipt_that_cannot_be_checked_holds_up_nothing(bench: Bench, spoilt:
     assert sorted(bench.recordings()) == [RECORDING, THIRD_ONE]
     assert bench.manifest(THIRD_ONE).end.cause == "button"
     assert [one for one in told(bench) if f"receipt of {RECORDING} cannot be checked" in one] != []
+    assert felt(bench, CueName.PARTIAL_FAULT) != []
     bench.world.card.spoilt.clear()
     visit_and_record(bench)
     assert RECORDING not in bench.recordings(), "with the sector back, the same receipt is taken at the next start"
@@ -98,6 +105,21 @@ def test_a_ledger_that_cannot_be_read_is_kept_aside_and_the_camera_records(bench
     assert bench.kinds()[0] == "boot"
     bench.run(bench.world.now_ns / 1e9 + 8)
     assert bench.kinds().count("boot") == 2, "the next boot reads the new one"
+
+
+def test_what_is_pressed_for_while_the_ledger_cannot_be_read_starts_when_a_new_one_is_open(bench: Bench) -> None:
+    """BWC-POL-01, BWC-POL-47: felt within two seconds of power-on, and not lost."""
+    bench.world.card.spoilt.add("ledger/log")
+    now = bench.world.now_ns / 1e9
+    bench.world.double_press(bench.at(now + PATIENCE_S / 2))
+    bench.world.press(ButtonName.RECORD, bench.at(now + PATIENCE_S + 12), hold_ms=3300)
+    bench.run(now + PATIENCE_S + 22)
+    assert now < felt(bench, CueName.FAULT)[0] <= now + 4 + 2
+    (made,) = set(bench.recordings()) - {RECORDING, SECOND_ONE}
+    manifest = bench.manifest(made)
+    assert (manifest.begin.cause, manifest.end.cause) == ("button", "button")
+    (fault,) = [one for one in bench.entries() if one.kind == "fault" and "the ledger cannot be read" in one.fields["reason"]]
+    assert fault.fields["port"] == "storage"
 
 
 def test_a_card_that_sulks_for_some_seconds_keeps_its_ledger(bench: Bench) -> None:

@@ -180,6 +180,8 @@ def test_a_card_that_stalls_for_longer_than_memory_lasts_drops_whole_gops_by_nam
     (recording,) = bench.recordings()
     manifest = bench.manifest(recording)
     assert {gap.cause for gap in manifest.gaps} == {"writer-behind"}
+    assert {gap.pictures_lost % manifest.fragments[-2].pictures for gap in manifest.gaps} == {0}
+    assert 7.5 < alarms(bench, CueName.PARTIAL_FAULT)[0] < 7.5 + 1 + FELT_S
     assert list(unexplained(manifest)) == []
     assert manifest.end.cause == "button"
     assert bench.verify().verdict is Verdict.AUTHENTIC

@@ -131,7 +131,7 @@ def steps_of(make_bench: Make) -> int:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_cut_in_every_step(make_bench: Make, part: int) -> None:
     """BWC-POL-28."""
-    steps = range(1 + part, steps_of(make_bench), PARTS)
+    steps = range(1 + part, steps_of(make_bench) + 1, PARTS)
     kinds = {cut_at_step(make_bench, step, 100 * seed + step, loss).split()[0] for step, seed, loss in product(steps, SEEDS, LOSSES)}
     assert len(kinds) > 2, kinds
 

@@ -226,10 +226,19 @@ def test_a_full_card_stops_aloud_and_overwrites_nothing(camera: PiDaemon) -> Non
 
 
 def test_both_buttons_reach_the_recorder_while_it_is_busy(camera: PiDaemon) -> None:
-    """BWC-POL-01: marks and a stop are taken while the camera is being opened anew."""
+    """BWC-POL-01, -18: no picture comes and the encoder is being replaced: a mark is taken, and the list of categories opens."""
     recording(camera)
+    camera.hand.do(codec_stalled=True)
+    camera.wait(0.3)
+    camera.hand.do(codec_stalled=False)
     camera.press()
+    begun_us = int(camera.press(gpio=PINS.function_button) * 1_000_000)
     camera.press(gpio=PINS.function_button)
-    camera.until("the mark", lambda: camera.leaves("mark"))
+    camera.press(1.0, gpio=PINS.function_button)
+    camera.until("mark and category", lambda: camera.leaves("mark") and camera.leaves("annotation"))
     ends_well(camera, 1)
-    assert len(camera.leaves("mark")) == 1
+    manifest = camera.manifest(camera.recordings()[0])
+    (mark,) = manifest.marks
+    hole = max(manifest.gaps, key=lambda gap: gap.duration_us)
+    assert hole.boottime_us < mark.boottime_us < begun_us < hole.boottime_us + hole.duration_us
+    assert steps(camera) == ["encoder"]

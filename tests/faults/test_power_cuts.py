@@ -55,7 +55,7 @@ def test_a_cut_loses_at_most_the_open_fragment(make_bench: Callable, cut: float,
 
 
 def test_a_cut_inside_every_write_of_an_activation(make_bench: Callable) -> None:
-    """BWC-POL-28: the card loses power in the middle of the Nth operation, for every N of one activation."""
+    """BWC-POL-28: the card loses power in the middle of an operation of a short recording, a dozen of them."""
     bench = make_bench(pre_event=2)
     bench.world.double_press(bench.at(3))
     bench.world.press(RECORD, bench.at(4), hold_ms=3300)
@@ -78,7 +78,8 @@ def test_a_cut_inside_every_write_of_an_activation(make_bench: Callable) -> None
 
 
 def test_a_cut_in_every_write_of_a_close(make_bench: Callable) -> None:
-    """BWC-POL-28: before the manifest is durable it ends as a power loss; after, the close counts, and only its leaf is made up."""
+    """BWC-POL-28: in every second of the last thirty operations. Before the manifest is durable it ends as a power loss; after, the close
+    counts, and only its leaf is made up."""
 
     def stopping(seed: int) -> Bench:
         bench = make_bench(pre_event=0, seed=seed)
@@ -246,6 +247,9 @@ def test_a_card_that_stays_dead_is_shown_and_felt(make_bench: Callable) -> None:
         daemon.run()
     (recording,) = bench.recordings()
     assert bench.manifest(recording).begin.cause == "button"
+    told = [one for one in bench.entries() if one.kind in ("fault", "recovered")]
+    assert [(one.kind, one.fields["port"]) for one in told] == [(kind, "storage") for kind in ("fault", "fault", "recovered")]
+    assert "recording asked for" in told[1].fields["reason"]
     assert bench.verify().verdict is Verdict.AUTHENTIC
 
 

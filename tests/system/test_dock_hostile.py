@@ -87,6 +87,7 @@ def test_a_dock_of_another_agency_is_refused(tmp_path, serve, agency):
     stranger.record("A-1")
     with pytest.raises(RefusedError) as caught:
         stranger.sync(station.address)
+    assert not any((tmp_path / "store").glob("*/*"))
     assert "no dock of this agency" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.remedy

@@ -17,6 +17,7 @@ import itertools
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,7 @@ class Line:
     callbacks: list[_Callback] = field(default_factory=list)
     last_edge: tuple[int, int] = (0, 0)
     told: int = -1
-    history: list[tuple[int, int]] = field(default_factory=list)
+    history: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=1024))
     """(monotonic ns, level) of every change of an output."""
 
     def level(self) -> int:
