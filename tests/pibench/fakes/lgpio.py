@@ -17,7 +17,6 @@ import itertools
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,8 @@ _OUT, _INPUT, _OUTPUT, _ALERT = 1 << 1, 1 << 8, 1 << 9, 1 << 10
 DELAY_NS = 500_000
 """Between an edge and its report (lgPthAlerts.c waits so long, to sort)."""
 LINES = 54
+HISTORY = 1024
+"""Writes of one line that are remembered: a recorder may run here for hours."""
 
 
 class error(Exception):
@@ -50,7 +51,7 @@ class Line:
     callbacks: list[_Callback] = field(default_factory=list)
     last_edge: tuple[int, int] = (0, 0)
     told: int = -1
-    history: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=1024))
+    history: list[tuple[int, int]] = field(default_factory=list)
     """(monotonic ns, level) of every change of an output."""
 
     def level(self) -> int:
@@ -228,6 +229,7 @@ def gpio_write(handle: int, gpio: int, value: int) -> int:
         line.pwm = None
         line.driven = int(bool(value))
         line.history.append((time.monotonic_ns(), line.driven))
+        del line.history[:-HISTORY]
     for circuit in circuits:
         circuit(gpio, int(bool(value)))
     _tell(gpio, int(bool(value)))
