@@ -17,7 +17,7 @@ from firmware.bootwatch import BootWatch
 from firmware.callwatch import WatchedKeyStore
 from firmware.capture import Intake
 from firmware.config import DeviceConfig
-from firmware.custodian import Custodian, Evidence
+from firmware.custodian import Custodian
 from firmware.custody.entries import Entry
 from firmware.custody.flags import is_on_hold
 from firmware.daemon import Daemon, post
@@ -28,6 +28,7 @@ from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext, open_context
 from firmware.installed import choose_policy
 from firmware.lastrun import UNKNOWN
+from firmware.opened import Evidence
 from firmware.receipts import ReceiptInbox
 from firmware.recovery import Previous, Recovery, open_ledger, previous_end, tail_drafts
 from firmware.reports import DeviceTrouble, HoldRead
@@ -35,6 +36,7 @@ from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
 from firmware.storage import durable
 from firmware.storage.ledger_file import LEDGER, LOG, Draft, Ledger, OpenedLedger, peek
+from firmware.storage.unreadable import Unreadable
 from firmware.storage.vault import Vault
 from firmware.storage.watched import WatchedVolume
 from firmware.timebase import Timestamp
@@ -104,6 +106,7 @@ class Opening:
         self._papers = papers
         self._told = self._told_hold = False
         self._unreadable_since: Timestamp | None = None
+        self._unreadable = Unreadable()
         self._ledger: Ledger | None = None
 
     def run(self, beat: Callable[[], object]) -> Evidence:
@@ -134,12 +137,12 @@ class Opening:
         if drafts:
             ledger.append(drafts)
         self._mark.leave(context.boot)
-        recovery = Recovery(context, vault, ledger, previous, self._roots, beat)
+        recovery = Recovery(context, vault, ledger, previous, self._roots, self._unreadable, beat)
         closed = recovery.run(opened.entries, now, opened.snapshot)
         for recording in closed:
             log.warning("recording %s was open when the last run ended (%s); closed now", recording, previous.how)
         receipts = ReceiptInbox(volume, self._roots, self._serial)
-        receipts.prepare()
+        receipts.prepare(vault)
         self._papers.deliveries.prepare()
         rereading = Rereading(context.chain[0], self._roots)
         may_snapshot, deliveries = not recovery.stays_open, self._papers.deliveries
@@ -147,7 +150,7 @@ class Opening:
 
     def _open_ledger(self, vault: Vault) -> OpenedLedger:
         """A log with a bad sector is moved aside as it is, once it was tried for long enough: a camera must record. The new one's first
-        leaves say so, and the dock calls it rolled back."""
+        leaves say so, and the dock calls it rolled back. Whatever else the card refuses is no reason to part with a log."""
         volume, boot = self._hal.volume, self._context.boot
         opening = partial(open_ledger, volume, vault, self._hal.key_store, self._context.public_key, f"oathcam/{self._serial}")
         try:
@@ -155,7 +158,7 @@ class Opening:
         except HalError as error:
             now = read_clock(self._hal.clock)
             self._unreadable_since = self._unreadable_since or now
-            if now.since(self._unreadable_since) < LOG_PATIENCE_NS:
+            if now.since(self._unreadable_since) < LOG_PATIENCE_NS or _is_readable(volume):
                 raise
             self._unreadable_since = None
             kept = vault.move_aside(LOG, f"ledger-unreadable-{boot:06d}")
@@ -193,7 +196,19 @@ def _boot_draft(context: RecordingContext, previous: Previous, now: Timestamp) -
     return Draft("boot", now, fields)
 
 
+def _is_readable(volume: Volume) -> bool:
+    """Whether the card gives the ledger's log, whole."""
+    try:
+        volume.read(LOG)
+    except HalError:
+        return False
+    return True
+
+
 def _keep_chain(volume: Volume, context: RecordingContext) -> None:
     """The camera's certificates lie beside its ledger, so that a verifier needs only the agency's root."""
-    if "device.pem" not in {name for name, _ in volume.list(LEDGER)} or volume.read(DEVICE_CHAIN) != context.chain_pem:
+    kept = b""
+    with suppress(HalError):  # absent, or a bad sector: it is written anew
+        kept = volume.read(DEVICE_CHAIN)
+    if kept != context.chain_pem:
         durable.write_file(volume, DEVICE_CHAIN, context.chain_pem)

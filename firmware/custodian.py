@@ -12,61 +12,38 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from firmware import operations as op
 from firmware.annotating import annotation_drafts
-from firmware.custody.receipt import LedgerPoint, Receipt
 from firmware.custody.snapshot import Receipted
-from firmware.deliveries import Deliveries
-from firmware.docktime import Published, StoreTime
-from firmware.errors import FormatError, OathcamError
-from firmware.evidence.primitives import sha256
+from firmware.docktime import Published
+from firmware.errors import OathcamError
+from firmware.handover import Handover, Progress
 from firmware.identity import RecordingContext
 from firmware.media.gop import Gop
 from firmware.metrics import Peak
-from firmware.receipts import ReceiptInbox
+from firmware.opened import Evidence
 from firmware.recorder import BeginOrder, Promise, Recorder
 from firmware.reports import (
     CheckpointPublished,
     DeviceTrouble,
-    Kept,
     Lost,
     ReceiptAccepted,
     RecordingClosed,
-    Released,
-    SpoolChecked,
     StorageTrouble,
     StorageWorks,
 )
-from firmware.rereading import Rereading
 from firmware.shellclock import read_clock
-from firmware.storage.ledger_file import Draft, Ledger, Place
+from firmware.storage.ledger_file import Draft, Place
 from firmware.storage.unreadable import Unreadable
-from firmware.storage.vault import MANIFEST_SIGNATURE, ReleaseWarrant, Vault
-from firmware.timebase import Timestamp, parse_utc
+from firmware.timebase import Timestamp
 from firmware.untold import untold
 from hal.errors import HalError, VolumeFull
 from hal.interfaces import Clock, Volume, Worker
 
 GROUP_GOPS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Vault and ledger, recovered. ``warrants`` and ``receipted``: what is to be released, and when its receipt's leaf was written."""
-
-    vault: Vault
-    ledger: Ledger
-    receipts: ReceiptInbox
-    rereading: Rereading
-    warrants: dict[str, ReleaseWarrant]
-    receipted: dict[str, Timestamp]
-    may_snapshot: bool
-    """Nothing that a boot must look at again lies before the next recording."""
-    deliveries: Deliveries
-    on_hold: bool
 
 
 class Custodian:
@@ -93,7 +70,6 @@ class Custodian:
         self._limit = limit_bytes
         self._reserve = reserve_bytes
         self._report = report
-        self._critical: frozenset[str] | None = None
         self._pending: deque[object] = deque([op.Open()])
         self._submitted_bytes = self._settled_bytes = 0
         """Each has one writer, the loop and the worker: a sum that both changed would lose a change now and then."""
@@ -107,13 +83,14 @@ class Custodian:
         self._tried = 0
         self._aside_told = False
         self._opened: Evidence | None = None
-        self._unreceipted: set[str] = set()
+        self._handover: Handover | None = None
+        self._is_reading = self._is_closing = False
+        """A recording is read for its receipt, in pieces; the run ends."""
         self._unreadable = Unreadable()
-        """Receipts, by their recordings."""
+        """Operations, by their names."""
         self._before_recording: tuple[Place, str, bool, tuple[Receipted, ...]] | None = None
         self._on_hold = False
         """As the leaves say that are durable."""
-        self._accepted: LedgerPoint | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -137,7 +114,7 @@ class Custodian:
     @property
     def unreceipted(self) -> int | None:
         """Closed recordings on the card that no store has receipted yet; ``None`` until the vault is open."""
-        return None if self._opened is None else len(self._unreceipted)
+        return None if self._handover is None else len(self._handover.unreceipted)
 
     @property
     def is_busy(self) -> bool:
@@ -218,6 +195,7 @@ class Custodian:
 
     def close(self) -> None:
         """Write what waits and end the thread."""
+        self._is_closing = True
         self.kick()
         self._worker.close()
         self.drain()
@@ -246,28 +224,66 @@ class Custodian:
     def _drain(self) -> None:
         while self._pending:
             operation = self._pending.popleft()
+            if type(operation) in op.CAN_WAIT and self._unreadable.is_given_up(_name(operation)):
+                continue
             group = self._group(operation) if isinstance(operation, Gop) else []
             self._tried += 1
             try:
+                if self._opened is not None:  # a refused leaf may lie on the card, and what it names is about to be written anew (W1)
+                    self._opened.ledger.mend()
                 self._carry_out(group or operation)
             except VolumeFull as error:
                 self._report(StorageTrouble(str(error), full=True))
                 if not group:
                     self._pending.appendleft(operation)
                     return
+                self._release_bytes(group)
                 self._drop(group, "storage-full")
             except HalError as error:
+                if not group and self._gives_up(operation, error):
+                    continue
                 self._pending.extendleft(reversed(group or [operation]))
                 self._troubled = True
                 self._report(StorageTrouble(str(error), full=False))
                 return
-            except FormatError as error:
-                if not group:
-                    raise
-                self._drop(group, "camera-format")
-                self._report(DeviceTrouble("camera", f"its pictures cannot be kept: {error}"))
+            except OathcamError as error:
+                self._cannot_keep(operation, group, error)
             else:
                 self._worked(group)
+
+    def _gives_up(self, operation: object, error: HalError) -> bool:
+        """What a card that takes leaves refuses again and again is that operation's own trouble, a bad sector mostly, and holds up nothing
+        else: it is told, and left for the next run. What evidence is made of is tried for ever."""
+        if type(operation) not in op.CAN_WAIT or self._opened is None:
+            return False
+        name = _name(operation)
+        if not self._unreadable.is_last(name):
+            self._unreadable.failed(name)
+            return False
+        try:
+            self._opened.ledger.mend()
+            fields = {"port": "storage", "reason": f"{name} was given up: {error}"[:200]}
+            self._opened.ledger.append([Draft("fault", read_clock(self._clock), fields)])
+        except HalError:
+            return False
+        self._unreadable.give_up(name)
+        self._is_reading = False
+        self._worked([])
+        return True
+
+    def _cannot_keep(self, operation: object, group: list[object], error: OathcamError) -> None:
+        """Pictures that make no film are dropped by name, the last ones of a recording too, which ends without them. Anything else is a
+        defect: it is told, and the thread that all evidence needs goes on."""
+        gops = group
+        if isinstance(operation, op.End) and operation.final is not None and self._recorder is not None and self._recorder.is_open:
+            gops = [operation.final]
+            self._pending.appendleft(replace(operation, final=None))
+        if not gops:
+            self._report(DeviceTrouble("vault", f"{_name(operation)} cannot be carried out: {error}"[:200]))
+            return
+        self._release_bytes(group)
+        self._drop(gops, "camera-format")
+        self._report(DeviceTrouble("camera", f"its pictures cannot be kept: {error}"))
 
     def _group(self, first: Gop) -> list[object]:
         """GOPs that wait side by side become durable together, a few at a time: all of a buffer's at once would have every
@@ -286,7 +302,6 @@ class Custodian:
     def _drop(self, group: list[object], cause: str) -> None:
         """Whole GOPs are lost; the entry that says so takes their place in the queue (house law 4)."""
         gops = [gop for gop in group if isinstance(gop, Gop)]
-        self._release_bytes(group)
         end = gops[-1].end or gops[-1].units[-1].time
         pictures = sum(len(gop.units) for gop in gops)
         self._report(Lost(cause, len(gops), pictures))
@@ -321,11 +336,12 @@ class Custodian:
                     drafts = annotation_drafts(self._context, self._newest, about, code, at, critical, hold)
                     (self._recorder or self._evidence.ledger).append(drafts)
                     self._on_hold = self._on_hold or hold
-                    self._critical = None if critical else self._critical
+                    if critical and self._handover is not None:
+                        self._handover.flagged()
             case op.Release():
                 self._release(operation)
-            case op.TakeReceipts():
-                self._take_receipts()
+            case op.TakeReceipts(again):
+                self._take_receipts(again)
             case op.TakeDeliveries(returned):
                 act = self._evidence.deliveries.camera_returned if returned else self._evidence.deliveries.take
                 act(self._evidence.ledger, read_clock(self._clock), self._report)
@@ -344,7 +360,7 @@ class Custodian:
     def _open(self) -> None:
         """Vault and ledger, recovered; what was receipted before this run is to be released when its time has come."""
         opened = self._open_evidence(self._beat)
-        self._unreceipted = set(opened.vault.recordings()) - opened.warrants.keys()
+        self._handover = Handover(opened, self._clock, self._report)
         self._opened = opened
         self._on_hold = opened.on_hold
         for recording in self._opened.warrants:
@@ -376,7 +392,13 @@ class Custodian:
         """Once a run: leaves for what was set aside, when power or the card failed before they were written (W2)."""
         if self._aside_told:
             return
-        drafts = untold(self._evidence.vault, self._evidence.ledger, read_clock(self._clock))
+        try:
+            drafts = untold(self._evidence.vault, self._evidence.ledger, read_clock(self._clock), self._beat)
+        except HalError as error:
+            self._aside_told = self._unreadable.failed("aside")
+            if self._aside_told:
+                self._report(DeviceTrouble("vault", f"what lies aside cannot be looked up in the ledger: {error}"[:200]))
+            return
         if drafts:
             self._evidence.ledger.append(drafts)
         self._aside_told = True
@@ -402,7 +424,8 @@ class Custodian:
             return
         self._recorder.end(final, at, cause, notes)
         self._stays_muted = cause == "max-length" and self._recorder.is_muted
-        self._unreceipted.add(self._recorder.recording)
+        if self._handover is not None:
+            self._handover.unreceipted.add(self._recorder.recording)
         self._report(RecordingClosed(self._recorder.recording, self._recorder.fragments))
         self._recorder = None
         self._pending.extendleft((op.Snapshot(), op.Checkpoint(announced=False)))
@@ -417,55 +440,23 @@ class Custodian:
         if free_bytes < self._reserve:
             self._report(StorageTrouble(f"less than {self._reserve} bytes free", full=True))
 
-    def _take_receipts(self) -> None:
-        """Verified receipt, made durable, then its leaf (W3, BWC-POL-23). A bad one is refused by name and kept aside."""
-        vault, ledger, receipts = self._evidence.vault, self._evidence.ledger, self._evidence.receipts
-        for recording in receipts.waiting():
-            now = read_clock(self._clock)
-            if recording in self._evidence.receipted:  # a power cut came between its leaf and the clearing of the spool
-                receipts.done(recording)
-                continue
-            if self._unreadable.is_given_up(recording):
-                continue
-            try:
-                receipt, signature, store = receipts.check(recording, vault)
-            except HalError as error:
-                if self._unreadable.failed(recording):
-                    self._report(DeviceTrouble("vault", f"receipt of {recording} cannot be checked: {error}"[:200]))
-                continue
-            except OathcamError as error:
-                ledger.append([Draft("fault", now, {"port": "dock", "reason": f"receipt {recording}.json refused: {error}"[:200]})])
-                receipts.refuse(recording)
-                continue
-            ledger.keep_receipt(recording, receipt, signature)
-            fields = {"recording": recording, "receipt_sha256": sha256(receipt).hex(), "store": store}
-            self._evidence.warrants[recording] = ReleaseWarrant(recording, ledger.append([Draft("receipt", now, fields)])[0])
-            self._evidence.receipted[recording] = now
-            self._unreceipted.discard(recording)
-            self._report(ReceiptAccepted(recording, now))
-            signed = Receipt.from_bytes(receipt)
-            self._accepted = max(self._accepted or signed.ledger, signed.ledger, key=lambda one: one.size)
-            self._report(StoreTime(signed.ledger.size, parse_utc(signed.received_utc) // 1000, store, now))
-            receipts.done(recording)
-        closed = [one for one in vault.recordings() if MANIFEST_SIGNATURE in vault.files(one)]
-        self._unreceipted = {one for one in closed if one not in self._evidence.warrants}
-        if self._accepted is not None and not self._unreceipted:
-            ledger.append([Draft("offload", read_clock(self._clock), {"size": self._accepted.size, "root": self._accepted.root})])
-            self._accepted = None
-        self._report(SpoolChecked(len(self._unreceipted)))
+    def _take_receipts(self, again: bool) -> None:
+        """In pieces, behind what waits: a press is not to wait for gigabytes."""
+        if self._handover is None or self._is_closing or (self._is_reading and not again):
+            return
+        self._is_reading = self._handover.take_receipts()
+        if self._is_reading:
+            self._pending.append(op.TakeReceipts(again=True))
 
     def _release(self, asked: op.Release) -> None:
-        opened, recording, at = self._evidence, asked.recording, asked.at
-        warrant = opened.warrants.get(recording)
-        if warrant is None:
-            opened.ledger.append([Draft("fault", at, {"port": "storage", "reason": f"release of {recording} without receipt refused"})])
-            return
-        self._critical = opened.ledger.critical() if self._critical is None else self._critical
-        if recording in self._critical and not asked.if_critical:
-            self._report(Kept(recording))
-            return
-        opened.vault.release(warrant)
-        opened.ledger.append([Draft("release", at, {"recording": recording})])
-        del opened.warrants[recording]  # last: a card that refuses the leaf is asked again, with the warrant
-        self._pending.appendleft(op.Checkpoint(announced=False))
-        self._report(Released(recording))
+        assert self._handover is not None, "the first operation opens it"
+        match self._handover.release(asked):
+            case Progress.MORE if not self._is_closing:
+                self._pending.append(asked)
+            case Progress.DONE:
+                self._pending.appendleft(op.Checkpoint(announced=False))
+
+
+def _name(operation: object) -> str:
+    """Of what can wait, in words."""
+    return f"{op.CAN_WAIT.get(type(operation), type(operation).__name__)} {getattr(operation, 'recording', '')}".strip()

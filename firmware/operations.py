@@ -77,7 +77,8 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class TakeReceipts:
-    pass
+    again: bool = False
+    """Goes on with a recording that is being read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +104,14 @@ class Reread:
 @dataclass(frozen=True, slots=True)
 class Open:
     """The first operation: whatever is asked for meanwhile waits behind it, a press too (BWC-POL-01)."""
+
+
+CAN_WAIT: dict[type, str] = {
+    Release: "release of",
+    TakeReceipts: "looking for receipts",
+    TakeDeliveries: "looking for deliveries",
+    Reread: "reading the vault again",
+    Checkpoint: "the checkpoint",
+    Snapshot: "the ledger's snapshot",
+}
+"""What no recording needs, in words."""

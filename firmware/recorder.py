@@ -111,6 +111,8 @@ class Recorder:
         self._marks: list[Mark] = []
         self._gaps: list[Gap] = []
         self._finished = False
+        self._closing: Manifest | None = None
+        """It may be durable already, though its leaf was refused: the notes that it names are not written anew."""
         self._mutes: list[Mute] = []
         self._muted_since: int | None = None
         self._begin: Begin
@@ -124,6 +126,11 @@ class Recorder:
     def fragments(self) -> int:
         """Fragments promised so far."""
         return len(self._fragments)
+
+    @property
+    def is_open(self) -> bool:
+        """Its last GOP was not promised yet."""
+        return not self._finished
 
     @property
     def is_muted(self) -> bool:
@@ -200,11 +207,12 @@ class Recorder:
             signer = copy(self._signer)
             self._commit([signer.finish(final)], at)
             self._finished = True
-        self._set_aside_unpromised(at)
-        sealed_notes = self._seal(canonical(notes))
-        self._vault.add(self.recording, [(names.NOTES, sealed_notes)])
-        manifest = self._manifest(at, cause, Notes(sha256(sealed_notes).hex(), len(sealed_notes)))
-        close_recording(self._context, self._vault, self._ledger, manifest, at)
+        if self._closing is None:
+            self._set_aside_unpromised(at)
+            sealed_notes = self._seal(canonical(notes))
+            self._vault.add(self.recording, [(names.NOTES, sealed_notes)])
+            self._closing = self._manifest(at, cause, Notes(sha256(sealed_notes).hex(), len(sealed_notes)))
+        close_recording(self._context, self._vault, self._ledger, self._closing, at)
 
     def _set_aside_unpromised(self, at: Timestamp) -> None:
         """What a group left behind that the volume refused and that was dropped is not of this recording (W2). What cannot be

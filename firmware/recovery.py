@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,9 +25,10 @@ from firmware.recorder import append_end, build_manifest, close_recording, set_a
 from firmware.rereading import own_manifest
 from firmware.storage import vault as names
 from firmware.storage.ledger_file import LOG, Draft, Ledger, OpenedLedger
+from firmware.storage.unreadable import Unreadable
 from firmware.storage.vault import ReleaseWarrant, Vault
 from firmware.timebase import Timestamp, format_utc, parse_utc
-from hal.errors import HalError
+from hal.errors import HalError, VolumeFull
 from hal.interfaces import KeyStore, Volume
 
 _SAME_BOOT_TOLERANCE_US = 2_000_000
@@ -158,21 +160,23 @@ class Recovery:
         ledger: Ledger,
         previous: Previous,
         roots: Sequence[x509.Certificate],
+        unreadable: Unreadable,
         beat: Callable[[], object] = lambda: None,
     ) -> None:
-        """``beat`` is called between two recordings: the work goes on."""
+        """``unreadable`` outlives a try that an error of the volume ended. ``beat`` is called as the work goes on."""
         self._context = context
         self._roots = tuple(roots)
         self._vault = vault
         self._ledger = ledger
         self._previous = previous
+        self._unreadable = unreadable
         self._beat = beat
         self.receipted: dict[str, Timestamp] = {}
         """When the receipt leaf of a recording was written, for every recording that has one."""
         self.warrants: dict[str, ReleaseWarrant] = {}
         """Receipted recordings that are still on the card: a grace period, or a release that a power cut prevented."""
         self.stays_open = False
-        """A recording that was begun could not be closed, because its begin document is lost: every boot tries again."""
+        """A recording could not be closed or tidied, because what it takes is lost: every boot tries again."""
 
     def run(self, entries: Sequence[Entry], now: Timestamp, snapshot: Snapshot | None = None) -> tuple[str, ...]:
         """Returns the names of the recordings that were closed.
@@ -192,20 +196,39 @@ class Recovery:
             manifest = self._finished(recording, trace)
             if manifest is not None and not trace.released:
                 finished[recording] = manifest
-            self._tidy(recording, trace, manifest, now)
+            self._patiently(recording, "tidy", partial(self._tidy, recording, trace, manifest, now), now)
         closed = []
         for recording, trace in traces.items():
             if trace.begin and not trace.end:
                 if recording in finished:
-                    self._finish(recording, finished[recording], now)
+                    close = partial(self._finish, recording, finished[recording], now)
                 else:
-                    self._close(recording, trace, now)
+                    close = partial(self._close, recording, trace, now)
+                self._patiently(recording, "close", close, now)
                 closed.append(recording)
             if trace.receipted:
                 leaf, self.receipted[recording] = trace.receipted
                 if not trace.released:
                     self.warrants[recording] = ReleaseWarrant(recording, leaf)
         return tuple(closed)
+
+    def _patiently(self, recording: str, what: str, act: Callable[[], None], now: Timestamp) -> None:
+        """One recording that the card will not let go of must not keep the camera from all others: after a few tries of the boot a fault
+        leaf tells of it, and the next boot tries again. A card that takes no leaf either is not this recording's fault."""
+        if self._unreadable.is_given_up(recording):
+            self.stays_open = True
+            return
+        try:
+            act()
+        except VolumeFull:
+            raise
+        except (HalError, OathcamError) as error:
+            if isinstance(error, HalError) and not self._unreadable.is_last(recording):
+                self._unreadable.failed(recording)
+                raise
+            self._tell_fault(f"cannot {what} {recording}: {error}"[:200], now)
+            self._unreadable.give_up(recording)
+            self.stays_open = True
 
     def _tidy(self, recording: str, trace: _Traces, manifest: Manifest | None, now: Timestamp) -> None:
         """Set aside what nobody signed for, and the directory when nothing else was in it.
@@ -216,6 +239,7 @@ class Recovery:
         expected = set() if trace.released else _expected_files(trace) | _named_files(manifest)
         for name in self._vault.files(recording):
             if name not in expected:
+                self._beat()
                 try:
                     set_aside(self._vault, self._ledger, recording, name, now)
                 except HalError as error:

@@ -6,6 +6,7 @@ anything. Nobody can hide by it, and who plants a file there gets a leaf that sa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from firmware.custody.entries import printable
@@ -18,15 +19,17 @@ from firmware.timebase import Timestamp
 from hal.errors import HalError
 
 
-def untold(vault: Vault, ledger: Ledger, now: Timestamp) -> list[Draft]:
+def untold(vault: Vault, ledger: Ledger, now: Timestamp, beat: Callable[[], object]) -> list[Draft]:
     """Drafts of the leaves that are missing; the whole log is searched, and only when something lies aside. A file that cannot be read (a
-    bad sector, a trap) is left for the next run: it must not keep the camera from recording. Raises the volume's error for the log."""
+    bad sector, a trap) is left for the next run: it must not keep the camera from recording. ``beat`` is
+    called as the work goes on. Raises the volume's error for the log."""
     paths = [path for path in vault.aside() if not path.endswith(TEMPORARY)]
     told = ledger.read_all() if paths else b""
     drafts: list[Draft] = []
     for path in paths:
         if canonical(printable(path)) in told:
             continue
+        beat()
         with suppress(HalError):
             drafts += _draft(path, vault.read_aside(path), told, now)
     return drafts

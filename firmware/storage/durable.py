@@ -90,15 +90,20 @@ def move(volume: Volume, old: str, new: str) -> None:
     volume.sync_directory(parent_of(old))
 
 
-def remove_directory(volume: Volume, name: str) -> None:
-    """Remove a flat directory with its files, durably. Idempotent, so that a cut in the middle can be taken up again."""
-    for entry, _size in volume.list(name):
+def remove_directory(volume: Volume, name: str, at_most: int | None = None) -> bool:
+    """Remove a flat directory, or ``at_most`` of its files; ``True`` once it is gone with all of them, durably. Idempotent: a cut in the
+    middle can be taken up again."""
+    entries = volume.list(name)
+    for entry, _size in entries[:at_most]:
         volume.remove(f"{name}/{entry}")
+    if at_most is not None and len(entries) > at_most:
+        return False
     known = {entry for entry, _size in volume.list(parent_of(name))}
     if name.rpartition("/")[2] in known:
         volume.sync_directory(name)
         volume.remove(name)
     volume.sync_directory(parent_of(name))
+    return True
 
 
 def remove_empty_directory(volume: Volume, name: str) -> None:

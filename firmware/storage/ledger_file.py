@@ -194,9 +194,13 @@ class _Read:
 
 
 def _from_snapshot(volume: Volume, origin: str, public_key: ec.EllipticCurvePublicKey) -> _Read | None:
-    """``None`` when snapshot and log do not fit together: then all is read."""
+    """``None`` when snapshot and log do not fit together, or the snapshot cannot be read: then all is read."""
     try:
-        snapshot = read_snapshot(volume.read(SNAPSHOT), public_key)
+        stored = volume.read(SNAPSHOT)
+    except HalError:  # nothing needs it
+        return None
+    try:
+        snapshot = read_snapshot(stored, public_key)
         data, tree = volume.read(LOG, snapshot.line_at), snapshot.tree()
         line = data[: data.find(b"\n") + 1]
         leaves, marks = split_log(line, origin)

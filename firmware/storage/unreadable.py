@@ -1,4 +1,4 @@
-"""What the card cannot give any more: tried a few times in a run, told once, and left for the next run.
+"""What the card cannot give, or let go of, any more: tried a few times in a run, told once, and left for the next run.
 
 Responsible for the count. Refuses to read and to tell: whoever meets the error does, so that nothing else waits for a bad sector.
 """
@@ -19,6 +19,14 @@ class Unreadable:
 
     def is_given_up(self, name: str) -> bool:
         return self._failed[name] >= TRIES
+
+    def is_last(self, name: str) -> bool:
+        """Whether one more failure is the last."""
+        return self._failed[name] >= TRIES - 1
+
+    def give_up(self, name: str) -> None:
+        """For this run, whatever the count."""
+        self._failed[name] = TRIES
 
     def failed(self, name: str) -> bool:
         """Count one try; whether it was the last, and is to be told."""

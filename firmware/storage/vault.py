@@ -15,6 +15,8 @@ from hal.interfaces import Volume
 
 VAULT = "vault"
 ASIDE = "unattested"
+RELEASE_FILES = 256
+"""Removed in one go: a press must not wait for the thousands of a long recording."""
 _RECORDING_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}\Z")
 _ORDER = re.compile(r"-([0-9]{6,18})-([0-9]{4,18})\Z", re.ASCII)
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\Z")
@@ -111,6 +113,10 @@ class Vault:
         durable.move(self._volume, path, f"{directory}/{kept}")
         return f"{directory}/{kept}"
 
+    def strangers(self, recording: str) -> tuple[str, ...]:
+        """Directories in a recording's directory: no camera made them."""
+        return tuple(name for name, size in self._volume.list(f"{VAULT}/{recording}") if size < 0)
+
     def remove_empty(self, recording: str) -> None:
         """Remove the directory of a recording that never began, once everything in it was set aside."""
         durable.remove_empty_directory(self._volume, f"{VAULT}/{recording}")
@@ -137,8 +143,9 @@ class Vault:
         self._volume.sync_directory(durable.parent_of(name))
         return self._volume.read(name)
 
-    def release(self, warrant: ReleaseWarrant) -> None:
-        """Remove one recording that a store has receipted (W3, BWC-POL-23, -43). Idempotent."""
+    def release(self, warrant: ReleaseWarrant) -> bool:
+        """Remove one recording that a store has receipted (W3, BWC-POL-23, -43), some hundred files at a time: ``False`` until it is gone.
+        Idempotent."""
         if warrant.receipt_leaf < 0:
             raise ValueError(f"receipt_leaf must be the index of a durable leaf, got {warrant.receipt_leaf!r}")
-        durable.remove_directory(self._volume, f"{VAULT}/{warrant.recording}")
+        return durable.remove_directory(self._volume, f"{VAULT}/{warrant.recording}", RELEASE_FILES)

@@ -56,7 +56,7 @@ class Card:
     stall_ns: int = 0
     """How long :attr:`CardFault.STALL` lasts; to be set before a life begins that is to meet it."""
     spoilt: set[str] = field(default_factory=set)
-    """Names whose reading raises ``DeviceFault``: a bad sector."""
+    """Names whose reading, or listing, raises ``DeviceFault``: a bad sector."""
     used_bytes: int = 0
     """Of the evidence on the card, as the newest life's volume counts."""
     limit_bytes: int | None = None

@@ -184,6 +184,8 @@ class SimVolume(Volume):
 
     def list(self, name: str) -> tuple[tuple[str, int], ...]:
         self._life.check()
+        if name in self._card.spoilt:
+            raise DeviceFault(f"volume failed at {name!r}: bad sector")
         entries = self._real.list(name)
         return entries if name else tuple(each for each in entries if each[0] != _LIMBO)
 

@@ -17,6 +17,7 @@ from camerabench import RECORDING, Bench, leave, receipt_for
 from firmware.evidence.findings import Verdict
 from firmware.evidence.primitives import sha256
 from firmware.receipts import ReceiptInbox
+from firmware.storage.vault import Vault
 from firmware.storage.watched import WatchedVolume
 from hal.directory_volume import DirectoryVolume
 from hal.errors import DeviceFault
@@ -160,9 +161,10 @@ def test_a_refused_receipt_is_told_though_it_could_not_be_moved(make_bench: Make
 def test_a_spool_that_was_made_in_part_is_made_whole_by_the_next_boot(tmp_path: Path, missing: str) -> None:
     """BWC-POL-23: power went after its first directory: no receipt could ever be left, or a bad one held up the writer for good."""
     spool = ReceiptInbox(DirectoryVolume(tmp_path), (), "SIM-0001")
-    spool.prepare()
+    vault = Vault(DirectoryVolume(tmp_path))
+    spool.prepare(vault)
     shutil.rmtree(tmp_path / missing)
-    spool.prepare()
+    spool.prepare(vault)
     assert (tmp_path / "sync/receipts/refused").is_dir()
 
 
