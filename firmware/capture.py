@@ -220,7 +220,7 @@ class Capture:
 
     def shortfall(self, at: Timestamp) -> str:
         """Why an activation at ``at`` finds less than configured (BWC-POL-09); empty when it does not."""
-        cause = self._buffer.shortfall_at(at)
+        cause = self._buffer.shortfall_at(at, self._assembler.open_since)
         if cause is Shortfall.NONE:
             return ""
         return "follows-recording" if cause is Shortfall.JUST_STARTED and self._follows else cause.value

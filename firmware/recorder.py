@@ -19,6 +19,10 @@ from typing import Any
 from firmware.evidence import cms
 from firmware.evidence.jcs import canonical
 from firmware.evidence.manifest import (
+    MAX_GAPS,
+    MAX_MARKS,
+    MAX_MUTES,
+    MAX_PRE_EVENT_MS,
     Audio,
     Begin,
     End,
@@ -30,6 +34,7 @@ from firmware.evidence.manifest import (
     Mute,
     Notes,
     PreEvent,
+    Recovered,
     SealedObject,
     Video,
 )
@@ -282,7 +287,7 @@ class Recorder:
         mutes = [*self._mutes]
         if self._muted_since is not None:  # a split in a mute: the recording that follows goes on with one of its own
             mutes.append(Mute(self._muted_since, max(self._muted_since, end.boottime_us), "button"))
-        return build_manifest(self._begin, end, self._init, self._fragments, self._marks, self._gaps, notes, span, mutes=tuple(mutes))
+        return build_manifest(self._begin, end, self._init, self._fragments, self._marks, self._gaps, notes, span, mutes=mutes)
 
 
 def _boottime(at: Timestamp) -> int:
@@ -321,14 +326,19 @@ def build_manifest(
     gaps: Sequence[Gap],
     notes: Notes | None,
     span: LedgerSpan,
-    **more: Any,
+    *,
+    mutes: Sequence[Mute] = (),
+    recovered: Recovered | None = None,
 ) -> Manifest:
-    """The one way a manifest is made, at a clean close and at the boot after a power cut alike."""
+    """The one way a manifest is made, at a clean close and at the boot after a power cut alike.
+
+    What a list of the format cannot hold stands in the ledger alone: it must not keep a recording open for ever (BWC-POL-24, -28).
+    """
     activation = _fragment_at(fragments, begin.boottime_us)
     actual_us = max(0, begin.boottime_us - fragments[0].boottime_us) if fragments else 0
     pre_event = PreEvent(
         configured_ms=begin.pre_event_ms,
-        actual_ms=actual_us // 1000,
+        actual_ms=min(actual_us // 1000, MAX_PRE_EVENT_MS),
         fragments=activation,
         activation_fragment=activation,
         audio=begin.pre_event_audio,
@@ -347,13 +357,14 @@ def build_manifest(
         audio=begin.audio,
         init=init,
         fragments=tuple(fragments),
-        marks=tuple(Mark(mark.boottime_us, mark.utc, _fragment_at(fragments, mark.boottime_us)) for mark in marks),
-        gaps=tuple(gaps),
+        marks=tuple(Mark(mark.boottime_us, mark.utc, _fragment_at(fragments, mark.boottime_us)) for mark in marks[:MAX_MARKS]),
+        gaps=tuple(gaps[:MAX_GAPS]),
         notes=notes,
         recipients=begin.recipients,
         ledger=span,
+        recovered=recovered,
+        mutes=tuple(mutes[:MAX_MUTES]),
         assignment=begin.assignment,
-        **more,
     )
 
 

@@ -6,11 +6,11 @@ Boot times in microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from firmware.custody.accounting import SEAM_US
-from firmware.evidence.manifest import Manifest
+from firmware.evidence.manifest import Gap, Manifest
 
 _PICTURES = 2
 """A fragment that was closed by an interruption ends with its last picture's instant, not with that picture's own duration."""
@@ -25,11 +25,12 @@ class Hole:
     length_us: int
 
 
-def unexplained(manifest: Manifest) -> Iterator[Hole]:
+def unexplained(manifest: Manifest, beyond: Iterable[Gap] = ()) -> Iterator[Hole]:
     """Holes of more than two pictures' time (at least ``SEAM_US``), in order. The beginning is the activation: pictures from before it
-    are explained by the pre-event facts. One that goes on where another was split begins with its first picture (BWC-POL-06)."""
+    are explained by the pre-event facts. One that goes on where another was split begins with its first picture (BWC-POL-06).
+    ``beyond``: gaps that the manifest's list could not hold."""
     tolerance = max(SEAM_US, _PICTURES * 1_000_000 // manifest.video.fps)
-    explained = sorted((gap.boottime_us, gap.boottime_us + gap.duration_us) for gap in manifest.gaps)
+    explained = sorted((gap.boottime_us, gap.boottime_us + gap.duration_us) for gap in (*manifest.gaps, *beyond))
     edges = [(one.boottime_us, one.boottime_us + one.duration_us) for one in manifest.fragments]
     follows = manifest.begin.cause == "max-length" and edges
     before, reached = -1, edges[0][0] if follows else manifest.begin.boottime_us

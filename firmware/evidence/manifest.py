@@ -23,6 +23,10 @@ BEGIN_FORMAT = "oathcam-begin/1"
 MANIFEST_FORMAT = "oathcam-manifest/1"
 MAX_BEGIN_BYTES = 64 * 1024
 MAX_FRAGMENTS = 1_000_000
+MAX_MARKS = MAX_MUTES = 10_000
+MAX_GAPS = 100_000
+"""What is beyond a full list of marks, mutes or gaps stands in the ledger alone: a recording must be closed whatever happened in it."""
+MAX_PRE_EVENT_MS = 600_000
 TRUSTS = ("unset", "rtc", "synced")
 KEY_PROTECTIONS = ("file", "tpm", "pkcs11", "simulated")
 BEGIN_CAUSES = ("button", "peer", "policy", "max-length", "recovery")
@@ -125,7 +129,7 @@ class Begin:
     utc: str = field(f.utc)
     trust: str = field(_trust)
     cause: str = field(f.one_of(*BEGIN_CAUSES))
-    pre_event_ms: int = field(f.integer(0, 600_000))
+    pre_event_ms: int = field(f.integer(0, MAX_PRE_EVENT_MS))
     """As configured."""
     pre_event_audio: bool = field(f.boolean)
     shortfall: str | None = field(f.nullable(f.text(120)))
@@ -166,8 +170,8 @@ class Recovered:
 class PreEvent:
     """The part from before the activation (BWC-POL-08 to -10): the first ``fragments`` fragments."""
 
-    configured_ms: int = field(f.integer(0, 600_000))
-    actual_ms: int = field(f.integer(0, 600_000))
+    configured_ms: int = field(f.integer(0, MAX_PRE_EVENT_MS))
+    actual_ms: int = field(f.integer(0, MAX_PRE_EVENT_MS))
     fragments: int = field(f.integer())
     activation_fragment: int = field(f.integer())
     """The fragment in which the activation lies, or the next one to come."""
@@ -258,14 +262,14 @@ class Manifest:
     init: SealedObject | None = field(f.nullable(f.nested(SealedObject)))
     """null only when power was lost before the first fragment was promised."""
     fragments: tuple[FragmentRecord, ...] = field(f.each(f.nested(FragmentRecord), MAX_FRAGMENTS))
-    marks: tuple[Mark, ...] = field(f.each(f.nested(Mark), 10_000))
-    gaps: tuple[Gap, ...] = field(f.each(f.nested(Gap), 100_000))
+    marks: tuple[Mark, ...] = field(f.each(f.nested(Mark), MAX_MARKS))
+    gaps: tuple[Gap, ...] = field(f.each(f.nested(Gap), MAX_GAPS))
     notes: Notes | None = field(f.nullable(f.nested(Notes)))
     recipients: tuple[str, ...] = field(_recipients)
     ledger: LedgerSpan = field(f.nested(LedgerSpan))
     recovered: Recovered | None = field(f.nullable(f.nested(Recovered)), None)
     """The boot that closed it, when the one it began in could not."""
-    mutes: tuple[Mute, ...] = field(f.each(f.nested(Mute), 10_000), ())
+    mutes: tuple[Mute, ...] = field(f.each(f.nested(Mute), MAX_MUTES), ())
     assignment: Notes | None = field(f.nullable(f.nested(Notes)), None)
     """As in ``begin.json``."""
     unattested: tuple[str, ...] = field(f.each(f.text(255), 10_000), ())

@@ -16,7 +16,7 @@ from firmware.errors import FormatError, IntegrityError, RefusedError, Unavailab
 from firmware.evidence import cms, cms_token, pki
 from firmware.evidence.continuity import unexplained
 from firmware.evidence.findings import Finding, Notebook, Severity, key_words
-from firmware.evidence.manifest import Begin, FragmentRecord, Manifest, SealedObject, fragment_name
+from firmware.evidence.manifest import MAX_GAPS, MAX_MARKS, Begin, FragmentRecord, Gap, Manifest, SealedObject, fragment_name
 from firmware.evidence.primitives import sha256
 from firmware.evidence.verify_annotations import check_annotations
 from firmware.evidence.verify_objects import ASSIGNMENT, INIT, NOTES, ObjectCheck, Plan
@@ -224,8 +224,8 @@ class RecordingCheck:
             self._book.add(Severity.BAD, "ledger", "leaf-unmatched", text, fragment=seq, utc=entry.fields["start_utc"])
         for boot in by_kind.get("boot", []):
             self._expect("key protection", boot.fields["key_protection"], manifest.key_protection)
-        self._expect("gaps", len(by_kind.get("drop", [])), len(manifest.gaps))
-        self._expect("marks", len(by_kind.get("mark", [])), len(manifest.marks))
+        self._expect_listed("gaps", len(by_kind.get("drop", [])), len(manifest.gaps), MAX_GAPS)
+        self._expect_listed("marks", len(by_kind.get("mark", [])), len(manifest.marks), MAX_MARKS)
 
     def _against_leaf(self, record: FragmentRecord, leaf: Entry | None) -> None:
         where = (fragment_name(record.seq), record.seq, record.utc)
@@ -241,6 +241,9 @@ class RecordingCheck:
             self._book.good("ledger", f"{what} agrees with the manifest")
         else:
             self._book.add(Severity.BAD, "ledger", "leaf-differs", f"{what}: expected {expected!r}, got {got!r}")
+
+    def _expect_listed(self, what: str, told: int, listed: int, limit: int) -> None:
+        self._expect(what, listed if agrees(told, listed, limit) else told, listed)
 
     # --- what a reader should know
 
@@ -263,13 +266,19 @@ class RecordingCheck:
 
     def _continuity(self, manifest: Manifest) -> None:
         """From the activation to the end every moment is in a fragment, or in a gap entry with its cause (house law 4)."""
-        holes = list(unexplained(manifest))
+        holes = list(unexplained(manifest, self._gaps_beyond(manifest)))
         for hole in holes:
             text = f"{hole.length_us / 1e6:.2f} s after fragment {hole.after} are in no fragment, and no gap entry says why"
             utc = manifest.fragments[hole.after].utc if hole.after >= 0 else manifest.begin.utc
             self._book.add(Severity.UNCHECKED, "manifest", "time-unaccounted", text, fragment=max(hole.after, 0), utc=utc)
         if not holes:
             self._book.good("manifest", "from activation to end in fragments and gap entries", file=_MANIFEST)
+
+    def _gaps_beyond(self, manifest: Manifest) -> list[Gap]:
+        """Those that stand in the ledger alone, because the manifest's list is full."""
+        beyond = self._told("drop")[MAX_GAPS:] if len(manifest.gaps) == MAX_GAPS else []
+        spans = [(entry.time.boottime_ns // 1000, entry.fields) for entry in beyond]
+        return [Gap(told["after"], at_us, told["duration_us"], told["pictures"], told["cause"]) for at_us, told in spans]
 
     def _receipt(self, manifest: Manifest) -> None:
         name = f"{self._recording}.json"
@@ -287,6 +296,11 @@ class RecordingCheck:
             return
         text = f"store {receipt.store!r} signed for {len(receipt.files)} files"
         self._book.good("receipt", text, file=name, utc=receipt.received_utc)
+
+
+def agrees(told: int, listed: int, limit: int) -> bool:
+    """Whether so many leaves fit a manifest's list: one by one, and beyond it where it is full."""
+    return told == listed or told > listed == limit
 
 
 _SEALED = ("plain", "plain_bytes", "sealed", "sealed_bytes")

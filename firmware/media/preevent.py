@@ -4,14 +4,17 @@ Responsible for keeping whole GOPs in memory, bounded by time and by bytes, and 
 configured. Refuses to know files: nothing here can reach a disk, and nothing kept outlives :meth:`PreEventBuffer.clear`.
 
 Invariants: what is kept begins with an IDR picture and is contiguous in order of arrival; it holds the GOP that straddles
-the limit, so that the length is never shorter than configured once enough was seen, and longer by less than one GOP; it
-never holds more than ``limit_bytes``. GOPs are handed over at once: the buffer is not a delay line.
+the limit, so that the length is never shorter than configured once enough was seen, and longer by less than one GOP; what
+ended before the limit is not handed over, however long nothing came after it; it never holds more than ``limit_bytes``. GOPs
+are handed over at once: the buffer is not a delay line.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum
+from itertools import pairwise
 
 from firmware.media.gop import Gop
 from firmware.timebase import Timestamp
@@ -26,7 +29,7 @@ class Shortfall(Enum):
     MEMORY = "memory"
     """GOPs were dropped for the bound in bytes."""
     INTERRUPTED = "interrupted"
-    """There is a hole inside: the camera was restarted, or GOPs were lost."""
+    """There is a hole inside or in front: the camera failed or was restarted, or GOPs were lost."""
 
 
 class PreEventBuffer:
@@ -39,7 +42,7 @@ class PreEventBuffer:
         self._limit_bytes = limit_bytes
         self._gops: deque[Gop] = deque()
         self._size_bytes = 0
-        self._cut_by_memory = False
+        self._cut = Shortfall.JUST_STARTED
 
     @property
     def limit_ns(self) -> int:
@@ -62,30 +65,28 @@ class PreEventBuffer:
     @property
     def has_hole(self) -> bool:
         """Whether two neighbours held do not join: the first was closed by anything but the picture leading the second."""
-        before: Gop | None = None
-        for gop in self._gops:
-            if before is not None and (before.end is None or before.end != gop.start):
-                return True
-            before = gop
-        return False
+        return _has_hole(self._gops)
 
     @property
     def shortfall(self) -> Shortfall:
         """Why what :meth:`take` would hand over is less than configured; read before taking."""
-        return self._shortfall(self.span_ns)
+        return self._shortfall(self.span_ns, self.has_hole)
 
-    def shortfall_at(self, at: Timestamp) -> Shortfall:
-        """The same for a press at ``at``, with the open GOP that follows what is held counted in."""
-        return self._shortfall(at.boottime_ns - self._gops[0].start.boottime_ns if self._gops else 0)
+    def shortfall_at(self, at: Timestamp, open_since: Timestamp | None) -> Shortfall:
+        """The same for a press at ``at``: of what :meth:`take` would hand over then, and the GOP that is open since ``open_since``."""
+        kept = list(self._gops)[self._stale(at.boottime_ns - self._limit_ns) :]
+        broken = bool(self._gops) and self._gops[-1].end is None  # what follows, if anything does, does not join
+        begun = kept[0].start if kept else open_since
+        length_ns = at.since(begun) if begun is not None else 0
+        missing = broken and (bool(kept) or length_ns < self._limit_ns)
+        return self._shortfall(length_ns, missing or _has_hole(kept))
 
-    def _shortfall(self, length_ns: int) -> Shortfall:
+    def _shortfall(self, length_ns: int, has_hole: bool) -> Shortfall:
         if self._limit_ns == 0:
             return Shortfall.NONE
-        if self.has_hole:
+        if has_hole:
             return Shortfall.INTERRUPTED
-        if length_ns >= self._limit_ns:
-            return Shortfall.NONE
-        return Shortfall.MEMORY if self._cut_by_memory else Shortfall.JUST_STARTED
+        return Shortfall.NONE if length_ns >= self._limit_ns else self._cut
 
     def push(self, gop: Gop) -> None:
         """Keep ``gop``, drop what is too old or too much.
@@ -98,14 +99,14 @@ class PreEventBuffer:
         self._size_bytes += gop.size_bytes
         self._drop_older_than(gop.last_ns - self._limit_ns)
         while self._size_bytes > self._limit_bytes:
-            self._cut_by_memory = True
+            self._cut = Shortfall.MEMORY
             self._drop_head()
 
     def take(self, at: Timestamp | None = None) -> tuple[Gop, ...]:
         """Hand over everything and be empty.
 
-        With ``at`` (the press), GOPs that ended before ``at`` less the limit are dropped first: those kept are then the
-        configured length and less than one GOP more, counted from the press.
+        With ``at`` (the press), GOPs that ended by ``at`` less the limit are dropped first: those kept are then the configured
+        length and less than one GOP more, counted from the press.
         """
         if at is not None:
             self._drop_older_than(at.boottime_ns - self._limit_ns)
@@ -117,20 +118,31 @@ class PreEventBuffer:
         """Forget everything (sleep, privacy, rollover)."""
         self._gops.clear()
         self._size_bytes = 0
-        self._cut_by_memory = False
+        self._cut = Shortfall.JUST_STARTED
 
     def _drop_older_than(self, boottime_ns: int) -> None:
-        while (lead := self._second_lead()) is not None and lead.start.boottime_ns <= boottime_ns:
-            self._drop_head()
+        for _ in range(self._stale(boottime_ns)):
+            dropped = self._gops.popleft()
+            self._size_bytes -= dropped.size_bytes
+            if self._gops and dropped.end != self._gops[0].start:
+                self._cut = Shortfall.INTERRUPTED
 
-    def _second_lead(self) -> Gop | None:
-        """The next GOP behind the head that can be decoded by itself."""
-        heads = iter(self._gops)
-        next(heads, None)
-        return next((gop for gop in heads if not gop.continues), None)
+    def _stale(self, boottime_ns: int) -> int:
+        """How many of the oldest ended by then: whole runs of an IDR and what continues it, not one that the open GOP continues."""
+        count = 0
+        for index, gop in enumerate(self._gops, 1):
+            if gop.last_ns > boottime_ns:
+                break
+            if not gop.partial:
+                count = index
+        return count
 
     def _drop_head(self) -> None:
         """Drop the oldest GOP and the ones that continue it."""
         self._size_bytes -= self._gops.popleft().size_bytes
         while self._gops and self._gops[0].continues:
             self._size_bytes -= self._gops.popleft().size_bytes
+
+
+def _has_hole(gops: Iterable[Gop]) -> bool:
+    return any(before.end is None or before.end != after.start for before, after in pairwise(gops))

@@ -74,6 +74,26 @@ def test_a_stalled_sensor_is_felt_within_two_seconds_and_opened_anew(make_bench:
     assert bench.verify().verdict is Verdict.AUTHENTIC
 
 
+@pytest.mark.parametrize("outage_s", [300, 700])
+@pytest.mark.parametrize("pressed", ["before", "during"])
+def test_what_was_seen_before_a_long_outage_is_no_part_of_what_begins_after_it(make_bench: Callable, outage_s: int, pressed: str) -> None:
+    """BWC-POL-08, -09, -11: a recording that goes on, or was pressed for in the outage, begins with the first picture after it."""
+    bench = make_bench(pre_event=5)
+    back = 20 + outage_s
+    bench.world.double_press(bench.at(10 if pressed == "before" else back - 5))
+    bench.world.at(bench.at(20), lambda: bench.world.camera.stall_until(bench.at(back)))
+    stop_and_end(bench, back + 10)
+    manifest = bench.manifest(bench.recordings()[-1])
+    assert (manifest.begin.cause, manifest.end.cause) == ("recovery" if pressed == "before" else "button", "button")
+    assert (manifest.pre_event.actual_ms, manifest.pre_event.shortfall) == (0, "interrupted")
+    assert manifest.fragments[0].boottime_us >= back * 1_000_000
+    assert [*unexplained(manifest)] == []
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+    bench.run(back + 20)
+    assert bench.kinds().count("boot") == 2
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
 def life(bench, until: float) -> int:
     """One life that ends by itself at the latest then; the exit code."""
     bench.world.horizon_ns = bench.at(until)

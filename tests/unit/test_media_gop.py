@@ -157,7 +157,7 @@ def test_length_is_within_one_gop_of_configured_and_never_shorter(pressed_ms: in
     for gop in gops_of(0, 60):
         buffer.push(gop)
     press = at(pressed_ms, 1_000_000)
-    assert buffer.shortfall_at(press) is Shortfall.NONE
+    assert buffer.shortfall_at(press, press) is Shortfall.NONE
     length = press.boottime_ns - buffer.take(press)[0].start.boottime_ns
     assert 30 * SECOND <= length < 31 * SECOND
     assert buffer.size_bytes == 0
@@ -206,6 +206,67 @@ def test_camera_restart_inside_is_visible() -> None:
     for gop in gops_of(24, 20):
         buffer.push(gop)
     assert buffer.shortfall is Shortfall.NONE
+
+
+@pytest.mark.parametrize(("outage_s", "kept"), [(3, [4, 5, 6]), (5, []), (30, []), (700, [])])
+def test_nothing_from_before_an_outage_as_long_as_the_buffer_is_handed_over(outage_s: int, kept: list[int]) -> None:
+    """BWC-POL-08, BWC-POL-09, BWC-POL-11: with 5 s configured, at the first picture after an outage, which closes no GOP."""
+    buffer = PreEventBuffer(5 * SECOND, 100_000_000)
+    for gop in before_outage(7):
+        buffer.push(gop)
+    press = at(6900 + outage_s * 1000, 1_000_000)
+    assert buffer.shortfall_at(press, press) is Shortfall.INTERRUPTED
+    assert [(gop.start.boottime_ns - BOOT_NS) // SECOND for gop in buffer.take(press)] == kept
+
+
+@pytest.mark.parametrize(("outage_s", "first"), [(3, 6), (4, 11), (700, 707)])
+def test_a_gop_after_an_outage_drops_what_is_older_than_the_buffer(outage_s: int, first: int) -> None:
+    """BWC-POL-09, BWC-POL-11: also the only one; the cause is said until the buffer is full again."""
+    buffer = PreEventBuffer(5 * SECOND, 100_000_000)
+    for gop in before_outage(7):
+        buffer.push(gop)
+    for gop in gops_of(7 + outage_s, 2):
+        buffer.push(gop)
+    assert buffer.span_ns <= 6 * SECOND
+    later = at((9 + outage_s) * 1000, 1_000_000)
+    assert buffer.shortfall_at(later, later) is Shortfall.INTERRUPTED
+    for gop in gops_of(9 + outage_s, 4):
+        buffer.push(gop)
+    full = at((13 + outage_s) * 1000, 1_000_000)
+    assert buffer.shortfall_at(full, full) is Shortfall.NONE
+    assert seconds(buffer.take(full)[0])[0] == 8 + outage_s
+
+
+def test_a_gop_longer_than_the_buffer_is_dropped_when_the_open_one_is_as_long() -> None:
+    """BWC-POL-08: the open GOP alone is the configured length, and the shortfall says so."""
+    buffer = PreEventBuffer(SECOND, 100_000_000)
+    pictures = [fake_unit(index, index % 30 == 0, 100, SECOND // 10) for index in range(31)]
+    (gop, _) = assemble(pictures)
+    buffer.push(gop)
+    early, late = at(3500, 1_000_000), at(4000, 1_000_000)
+    assert buffer.shortfall_at(early, gop.end) is buffer.shortfall_at(late, gop.end) is Shortfall.NONE
+    assert buffer.take(late) == ()
+    buffer.push(gop)
+    assert buffer.take(early) == (gop,)
+
+
+def test_what_the_open_gop_continues_is_not_dropped() -> None:
+    """Without its head it could not be decoded."""
+    pictures = [fake_unit(index, index == 0, 100, SECOND // 10) for index in range(100)]
+    head = assemble(pictures)[0]
+    assert head.partial
+    buffer = PreEventBuffer(SECOND, 100_000_000)
+    buffer.push(head)
+    press = at(9900, 1_000_000)
+    assert buffer.shortfall_at(press, head.end) is Shortfall.NONE
+    assert buffer.take(press) == (head,)
+
+
+def before_outage(count: int) -> list[Gop]:
+    """GOPs of seconds 0 to ``count``; the last one has no end: the camera stops in it, a tenth before the second is over."""
+    gops = assemble([fake_unit(index, index % 10 == 0, 100, SECOND // 10) for index in range(10 * count)])
+    assert gops[-1].end is None
+    return gops
 
 
 def test_zero_keeps_nothing_and_clear_forgets() -> None:
