@@ -174,12 +174,14 @@ class Custodian:
         self._submit(op.Release(recording, at, if_critical))
 
     def submit_receipts(self) -> None:
-        """Look into the spool for receipts that the dock-sync process left."""
-        self._submit(op.TakeReceipts())
+        """Look into the spool for receipts that the dock-sync process left. Not while the card refuses: this is asked for each second."""
+        if not self._troubled:
+            self._submit(op.TakeReceipts())
 
     def submit_deliveries(self, returned: bool = False) -> None:
-        """Look into the spool for a policy and an order; ``returned``: the order in force is over (``deliveries.py``)."""
-        self._submit(op.TakeDeliveries(returned))
+        """Look into the spool for a policy and an order, likewise; ``returned``: the order in force is over (``deliveries.py``)."""
+        if returned or not self._troubled:
+            self._submit(op.TakeDeliveries(returned))
 
     def submit_reread(self) -> None:
         """Read one more file of the vault again, to see whether it is still what was written."""

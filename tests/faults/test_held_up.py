@@ -277,3 +277,21 @@ def test_a_last_gop_that_makes_no_film_costs_itself_and_neither_the_end_nor_the_
     assert {gap.cause for gap in first.gaps} == {"camera-format"}
     assert second.end.cause == "button"
     assert is_good(bench)
+
+
+def test_nothing_piles_up_in_a_dock_while_the_card_takes_nothing(make_bench: Make) -> None:
+    bench = shift(make_bench, 1)
+    second = now(bench)
+    bench.world.dock(bench.at(second + 5))
+    bench.world.at(bench.at(second + 8), lambda: bench.world.card.fail_always(CardFault.IO_ERROR))
+    bench.world.set_power(celsius=90, at_ns=bench.at(second + 10))  # which is to be written
+    waiting: list[int] = []
+
+    def look() -> None:
+        assert bench.daemon is not None
+        waiting.append(bench.daemon._custodian.operations_waiting)
+
+    for later in (60, 160):
+        bench.world.at(bench.at(second + later), look)
+    bench.run(second + 170)
+    assert waiting[0] == waiting[1] > 0
