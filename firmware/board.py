@@ -5,6 +5,7 @@ swapped or turned back cannot bring an older policy or another officer. That is 
 file is the floor (BWC-POL-29, -30). Refuses to judge what it keeps. Called at boot, then from the custodian's worker only.
 
 ``stage_*`` makes the bytes durable under a name that no boot looks at; ``commit_*`` gives them their name. The leaf comes between the two.
+An order that is returned is over first, then its leaf is written, then it is settled: a leaf must not end what stays in force.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hal.directory_volume import DirectoryVolume
 from hal.errors import HalError
 
 ORDERS = "orders"
-ORDER, RETURNED = "order.json", "order.returned.json"
+ORDER, RETURNING, RETURNED = "order.json", "order.returning.json", "order.returned.json"
 STAGED = ".staged"
 SIGNATURE = ".minisig"
 _POLICY = re.compile(r"policy-([1-9][0-9]{0,9})\.toml\Z")
@@ -50,20 +51,29 @@ class Board:
     def order(self) -> tuple[bytes, bool] | None:
         """The newest order as it was delivered, and whether it is in force: not after the camera was returned."""
         have = self._names()
-        name = ORDER if ORDER in have else RETURNED
-        return (self._read(name), name == ORDER) if name in have else None
+        name = next((one for one in (ORDER, RETURNING, RETURNED) if one in have), None)
+        return (self._read(name), name == ORDER) if name else None
 
     def stage_order(self, data: bytes) -> None:
         self._write([(ORDER + STAGED, data)])
 
     def commit_order(self) -> None:
         self._rename(ORDER + STAGED, ORDER)
-        if RETURNED in self._names():
-            self._remove(RETURNED)
+        for name in sorted(self._names() & {RETURNING, RETURNED}):
+            self._remove(name)
 
     def return_order(self) -> None:
-        """The order in force is over, and remembered: it, and older ones, are not taken again."""
-        self._rename(ORDER, RETURNED)
+        """The order in force is over, and remembered: it, and older ones, are not taken again. Its leaf is to come."""
+        self._rename(ORDER, RETURNING)
+
+    def returning_order(self) -> bytes | None:
+        """The newest order, if it is over and was not settled: its leaf may be missing."""
+        have = self._names()
+        return self._read(RETURNING) if RETURNING in have and ORDER not in have else None
+
+    def settle_return(self) -> None:
+        """The leaf is durable."""
+        self._rename(RETURNING, RETURNED)
 
     def _volume(self) -> DirectoryVolume:
         return DirectoryVolume(self._directory, own_file_system=False)

@@ -2,9 +2,9 @@
 
 Responsible for believing nothing that lies there. A policy counts when the agency's policy key signed it, it is whole and within its
 bounds, and its version is above the one installed (BWC-POL-29); an order when a store of the agency signed it for this camera, later
-than the one before (BWC-POL-30). Both are kept beside the keys (``board.py``); their leaf is durable before they count. What is refused is
-kept aside, with a ``fault`` leaf that says why; what was in force stays. Called from the custodian's worker, while the camera rests in a
-dock.
+than the one before (BWC-POL-30). Both are kept beside the keys (``board.py``); their leaf is durable before they count, and that of an
+order that the camera gives back after it is over: no leaf says what is not. What is refused is kept aside, with a ``fault`` leaf that says
+why; what was in force stays. Called from the custodian's worker, while the camera rests in a dock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from firmware.board import Board
 from firmware.config import DeviceConfig
 from firmware.custody.order import Order, check_order
 from firmware.dock.protocol import SignedOrder
-from firmware.errors import OathcamError, RefusedError
+from firmware.errors import FormatError, OathcamError, RefusedError
 from firmware.evidence.primitives import sha256
 from firmware.identity import load_certificates
 from firmware.installed import Installed, check_known, check_policy, load_policy_key
@@ -104,6 +104,8 @@ class Deliveries:
         self._installed = installed
         self._refused: set[str] = set()
         self._unreadable = Unreadable()
+        self._return_owed = True
+        """Whether an order may be over without its leaf; in a new run it may."""
 
     def prepare(self) -> None:
         """Make the spool's directories where the system did not."""
@@ -116,22 +118,41 @@ class Deliveries:
 
     def take(self, ledger: Ledger, now: Timestamp, report: Callable[[object], object]) -> None:
         """Look at what waits. May be repeated after an error of the volume, and after a power cut at any step."""
+        self._tell_returned(ledger, now)
         self._take(POLICY_SPOOL, POLICY_FILES, "policy", self._take_policy, ledger, now, report)
         self._take(ORDER_SPOOL, ORDER_FILES, "order", self._take_order, ledger, now, report)
 
     def camera_returned(self, ledger: Ledger, now: Timestamp, report: Callable[[object], object]) -> None:
         """The wearer gave it back, and the policy wants nobody to have it then."""
-        kept = self._board.order()
-        if kept is None or not kept[1]:
+        self._tell_returned(ledger, now)
+        try:
+            kept = self._board.order()
+            if kept is None or not kept[1] or not SignedOrder.from_bytes(kept[0]).officer:
+                return
+            self._board.return_order()
+        except FormatError:
+            return  # told at boot; it assigns nobody
+        except OathcamError as error:  # it is in force as before
+            ledger.append([Draft("fault", now, {"port": "order", "reason": f"cannot be returned: {error}"[:200]})])
+            return
+        self._return_owed = True
+        report(AssignmentChanged(None))
+        self._tell_returned(ledger, now)
+
+    def _tell_returned(self, ledger: Ledger, now: Timestamp) -> None:
+        """The leaf of an order that is over, where power or the card may have kept it away: at the next look, or at the next visit. An
+        error of the volume leaves it owed; one of the board is told once a run."""
+        if not self._return_owed:
             return
         try:
-            signed = SignedOrder.from_bytes(kept[0])
-        except OathcamError:
-            return  # told at boot; it assigns nobody
-        if signed.officer:
-            ledger.append([Draft("unassign", now, {"order_sha256": sha256(signed.order).hex(), "cause": "returned"})])
-            self._board.return_order()
-            report(AssignmentChanged(None))
+            kept = self._board.returning_order()
+            if kept is not None:
+                signed = SignedOrder.from_bytes(kept)
+                ledger.append([Draft("unassign", now, {"order_sha256": sha256(signed.order).hex(), "cause": "returned"})])
+                self._board.settle_return()
+        except OathcamError as error:
+            ledger.append([Draft("fault", now, {"port": "order", "reason": f"its return cannot be settled: {error}"[:200]})])
+        self._return_owed = False
 
     def _take(self, spool: str, names: Sequence[str], port: str, believe: Callable[..., None], ledger: Ledger, *more: Any) -> None:
         sizes = dict(self._volume.list(spool))

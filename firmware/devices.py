@@ -7,7 +7,7 @@ Refuses to decide when. Called from the loop only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from firmware.capture import Intake
 from firmware.machine.indicators import Signal
@@ -72,7 +72,9 @@ class Devices:
             return
         self.stop_camera()
         try:
-            self._hal.camera.start(replace(video_format(self._policy), bitrate_bps=self._bitrate_bps), self._intake)
+            self._hal.camera.start(video_format(self._policy), self._intake)
+            if self._bitrate_bps != self._policy.video.bitrate_bps:  # heat: at the level of the full rate all the same
+                self._hal.camera.set_bitrate(self._bitrate_bps)
         except HalError as error:
             self._post(DeviceTrouble("camera", str(error)))
             return

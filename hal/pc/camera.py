@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
 
 import av
 
@@ -34,6 +33,7 @@ class _Encoding:
     def __init__(self, feed: Feed, video: VideoFormat, sink: CameraSink) -> None:
         self._feed = feed
         self._video = video
+        self._bitrate_bps = video.bitrate_bps
         self._sink = sink
         self._canvas = Canvas(video.width, video.height)
         self._stamp = Stamp(video.height) if video.stamp else None
@@ -68,7 +68,7 @@ class _Encoding:
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         """From the next IDR on, by another encoder: PyAV does not reconfigure a running x264."""
-        self._video = replace(self._video, bitrate_bps=bitrate_bps)
+        self._bitrate_bps = bitrate_bps
 
     def run(self) -> None:
         """The thread's body."""
@@ -93,12 +93,12 @@ class _Encoding:
         if self.small is None or captured.boottime_ns - self.small.captured.boottime_ns >= SECOND:
             self.small = shrink(luma, captured)
         encoder = self._encoder
-        if self._restart.is_set() or (encoder and encoder.at_gop_end and encoder.bitrate_bps != self._video.bitrate_bps):
+        if self._restart.is_set() or (encoder and encoder.at_gop_end and encoder.bitrate_bps != self._bitrate_bps):
             self._restart.clear()
             self._flush()
         if self._encoder is None:
             # One thread: a picture comes out when it went in, and a core takes 1080p at 30 twice over.
-            self._encoder = H264Encoder(self._video, threads=1)
+            self._encoder = H264Encoder(self._video, threads=1, bitrate_bps=self._bitrate_bps)
         self._pending[self._number] = captured
         self._deliver(self._encoder.encode(planes, self._number))
         self._number += 1

@@ -182,6 +182,7 @@ class _Take:
 
     def __init__(self, device: Any, board: Board, clock: Clock, video: VideoFormat, sink: CameraSink, options: CameraOptions) -> None:
         self._device, self._board, self._video, self._sink = device, board, video, sink
+        self._bitrate_bps = video.bitrate_bps
         self._times = SensorClock(clock)
         self._queue = PictureQueue()
         self._loop = CameraLoop(device, self._failed)
@@ -229,10 +230,10 @@ class _Take:
         with self._changing:
             if self._encoder is not None:
                 guarded("bit rate", lambda: change_bitrate(self._encoder, self._video, bitrate_bps))
-                self._video = replace(self._video, bitrate_bps=bitrate_bps)
+                self._bitrate_bps = bitrate_bps
 
     def _start_encoder(self) -> None:
-        encoder, output = guarded("encoder", lambda: make_encoder(self._board, self._video)), make_output(self._queue)
+        encoder, output = guarded("encoder", lambda: make_encoder(self._board, self._video, self._bitrate_bps)), make_output(self._queue)
         output.encoder = encoder
         guarded("encoder start", lambda: self._device.start_encoder(encoder, output))
         self._encoder = encoder

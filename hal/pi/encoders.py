@@ -8,6 +8,7 @@ Imported only when a camera is opened; picamera2's own alias ``H264Encoder`` is 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from hal.errors import HalError
@@ -58,12 +59,18 @@ def make_output(queue: PictureQueue) -> Any:
     return QueueOutput()
 
 
-def make_encoder(board: Board, video: VideoFormat) -> Any:
-    """A new encoder object (one that failed to start is never started again: picamera2 believes that it runs)."""
-    rate = max(video.bitrate_bps, floor_bps(video.width, video.height))
+def make_encoder(board: Board, video: VideoFormat, bitrate_bps: int) -> Any:
+    """A new encoder object (one that failed to start is never started again: picamera2 believes that it runs).
+
+    ``bitrate_bps`` is that of the moment. The level, and with it the sequence parameter set of a recording, is that of the format's own,
+    also where heat has lowered the rate.
+    """
+    floor = floor_bps(video.width, video.height)
+    full = replace(video, bitrate_bps=max(video.bitrate_bps, floor))
+    rate = max(bitrate_bps, floor)
     if board.encoder is VideoEncoder.V4L2_M2M:
-        return _hardware(board, video, rate)
-    return _software(board, video, rate)
+        return _hardware(board, full, rate)
+    return _software(board, full, rate)
 
 
 def change_bitrate(encoder: Any, video: VideoFormat, bitrate_bps: int) -> None:
@@ -77,6 +84,12 @@ def _hardware(board: Board, video: VideoFormat, rate: int) -> Any:
     from picamera2.encoders.h264_encoder import H264Encoder
 
     class HardwareEncoder(H264Encoder):  # type: ignore[misc]
+        def _start(self) -> None:
+            """At the full rate, by which picamera2 chooses the level; then at that of the moment."""
+            super()._start()
+            if rate != video.bitrate_bps:
+                self.change_bitrate(rate)
+
         def change_bitrate(self, bitrate_bps: int) -> None:
             """The codec's control may be set while it runs; picamera2 has no method for it, only the open device."""
             control = videodev2.v4l2_control()
@@ -84,7 +97,7 @@ def _hardware(board: Board, video: VideoFormat, rate: int) -> Any:
             v4l2_encoder.fcntl.ioctl(self.vd, videodev2.VIDIOC_S_CTRL, control)
 
     return HardwareEncoder(
-        bitrate=rate,
+        bitrate=video.bitrate_bps,
         repeat=True,
         iperiod=video.gop_pictures,
         framerate=video.fps,
@@ -96,6 +109,11 @@ def _hardware(board: Board, video: VideoFormat, rate: int) -> Any:
 def _software(board: Board, video: VideoFormat, rate: int) -> Any:
     from picamera2.encoders.libav_h264_encoder import LibavH264Encoder
 
+    from hal.x264 import level_of
+
+    # The preset "ultrafast" makes constrained baseline of itself; any other profile is asked for by name, and made by "superfast".
+    profile, preset = (None, "ultrafast") if board.profile == "baseline" else (board.profile, "superfast")
+
     class SoftwareEncoder(LibavH264Encoder):  # type: ignore[misc]
         """``force_key_frame`` is never called: with PyAV 14 and later it kills the camera's loop (picamera2 0.3.38)."""
 
@@ -104,7 +122,8 @@ def _software(board: Board, video: VideoFormat, rate: int) -> Any:
 
         def _start(self) -> None:
             super()._start()
-            self._stream.codec_context.options["x264-params"] = _x264(video.gop_pictures)
+            level = "" if self.bitrate == video.bitrate_bps else f":level={level_of(video, preset)}"
+            self._stream.codec_context.options["x264-params"] = _x264(video.gop_pictures) + level
             self.pictures = 0
 
         def _encode(self, stream: Any, request: Any) -> None:
@@ -125,8 +144,6 @@ def _software(board: Board, video: VideoFormat, rate: int) -> Any:
         def change_bitrate(self, bitrate_bps: int) -> None:
             self.wanted_bps = bitrate_bps
 
-    # The preset "ultrafast" makes constrained baseline of itself; any other profile is asked for by name.
-    profile = None if board.profile == "baseline" else board.profile
     encoder = SoftwareEncoder(bitrate=rate, repeat=True, iperiod=video.gop_pictures, framerate=video.fps, profile=profile)
     encoder.threads = _SOFTWARE_THREADS
     encoder.drop_final_frames = True

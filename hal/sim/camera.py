@@ -10,7 +10,6 @@ encoder is one picture behind, so the picture after is drawn before its instant;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from hal.canvas import Canvas, Plane
 from hal.errors import DeviceFault, HalError
@@ -33,6 +32,7 @@ class _Take:
         self._life = life
         self._source = source
         self._video = video
+        self._bitrate_bps = video.bitrate_bps
         self._jitter_ns = jitter_ns
         self._began_ns = life.world.now_ns + life.world.camera.starting_ns
         self._before: Plane | None = None
@@ -72,7 +72,7 @@ class _Take:
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         """From the next IDR on, by another encoder: PyAV does not reconfigure a running x264 (measured)."""
-        self._video = replace(self._video, bitrate_bps=bitrate_bps)
+        self._bitrate_bps = bitrate_bps
 
     def _expose(self) -> None:
         number, self._next = self._next, self._next + 1
@@ -97,10 +97,10 @@ class _Take:
         if world.viewfinder is not None:
             world.viewfinder(at_ns, planes)
         self.sensor_ns = captured.boottime_ns
-        if self._encoder is not None and self._encoder.at_gop_end and self._encoder.bitrate_bps != self._video.bitrate_bps:
+        if self._encoder is not None and self._encoder.at_gop_end and self._encoder.bitrate_bps != self._bitrate_bps:
             self._flush()
         if self._encoder is None:
-            self._encoder = H264Encoder(self._video)
+            self._encoder = H264Encoder(self._video, bitrate_bps=self._bitrate_bps)
         self._pending.add(number)
         self._take(self._encoder.encode(planes, number))
 

@@ -72,6 +72,11 @@ def nal_types(data: bytes) -> list[int]:
     return [part[0] & 31 for part in data.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]]
 
 
+def parameter_set(data: bytes) -> bytes:
+    """The sequence parameter set of an access unit."""
+    return next(part for part in data.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1") if part[:1] and part[0] & 31 == 7)
+
+
 def decoded(pictures: list[Picture]) -> list[av.VideoFrame]:
     codec = av.CodecContext.create("h264", "r")
     frames: list[av.VideoFrame] = []
@@ -169,6 +174,20 @@ def test_bitrate_is_kept_and_changes_while_running(rig: CameraRig) -> None:
     assert after < 250_000
     assert len(decoded(heard.pictures)) == len(heard.pictures)
     assert [index for index, picture in enumerate(heard.pictures) if picture.keyframe] == list(range(0, len(heard.pictures), 15))
+    assert len({parameter_set(picture.data) for picture in heard.pictures if picture.keyframe}) == 1
+
+
+def test_an_encoder_that_was_replaced_at_a_lowered_rate_says_the_same_of_its_pictures(rig: CameraRig) -> None:
+    """BWC-POL-47, BWC-POL-48: a recording has one sequence parameter set, whose level is that of the full rate."""
+    heard = started(rig, VideoFormat(width=320, height=180, fps=15, bitrate_bps=12_000_000, gop_pictures=15))
+    rig.camera.set_bitrate(150_000)
+    rig.pass_time(1.4)
+    before = len(heard.pictures)
+    rig.camera.restart_encoder()
+    rig.pass_time(1.4)
+    rig.camera.stop()
+    assert any(picture.keyframe for picture in heard.pictures[before:])
+    assert len({parameter_set(picture.data) for picture in heard.pictures if picture.keyframe}) == 1
 
 
 def test_progress_follows_sensor_and_encoder(rig: CameraRig) -> None:

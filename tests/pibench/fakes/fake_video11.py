@@ -28,6 +28,11 @@ _PROFILES = {
     v4l2.V4L2_MPEG_VIDEO_H264_PROFILE_MAIN: "main",
     v4l2.V4L2_MPEG_VIDEO_H264_PROFILE_HIGH: "high",
 }
+_LEVELS = {
+    v4l2.V4L2_MPEG_VIDEO_H264_LEVEL_4_0: 40,
+    v4l2.V4L2_MPEG_VIDEO_H264_LEVEL_4_1: 41,
+    v4l2.V4L2_MPEG_VIDEO_H264_LEVEL_4_2: 42,
+}
 opened: list[Video11] = []
 """Every device that was opened, for tests that look at controls or count what was left open."""
 
@@ -155,13 +160,14 @@ class Video11:
         codec.time_base, self._rate = Fraction(1, 1_000_000), self.controls.get(v4l2.V4L2_CID_MPEG_VIDEO_BITRATE, 10_000_000)
         codec.bit_rate, codec.gop_size, codec.thread_count = self._rate, self._gop, 1
         profile = self.controls.get(v4l2.V4L2_CID_MPEG_VIDEO_H264_PROFILE, v4l2.V4L2_MPEG_VIDEO_H264_PROFILE_HIGH)
+        level = _LEVELS[self.controls.get(v4l2.V4L2_CID_MPEG_VIDEO_H264_LEVEL, v4l2.V4L2_MPEG_VIDEO_H264_LEVEL_4_0)]
         # x264 paces its rate by the time base that it is told; picture numbers, and 30 a second, keep it to the asked rate.
         codec.time_base = Fraction(1, 30)
         codec.options = {
             "preset": "ultrafast",
             "tune": "zerolatency",
             "profile": _PROFILES[profile],
-            "x264-params": f"keyint={self._gop}:min-keyint={self._gop}:scenecut=0:repeat-headers=1:annexb=1:sliced-threads=0",
+            "x264-params": f"keyint={self._gop}:min-keyint={self._gop}:scenecut=0:repeat-headers=1:annexb=1:sliced-threads=0:level={level}",
         }
         self._pictures = 0
         return codec
