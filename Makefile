@@ -31,10 +31,10 @@ demo-pi: ## the same shift in real time on the Pi's back-end, on the bench of th
 	@.ci/bootstrap test
 	@$(PYTHON) tests/pi_shift.py $${SOURCE:+--source "$$SOURCE"}
 
-# Tests in real time mostly wait: in two groups of their own they share the machine with the rest, which mostly computes.
+# Tests in real time mostly wait: in groups of their own they share the machine with the rest, which mostly computes.
 test: ## the test suite, with samples of the torture; PYTEST_ARGS='-k name' for a part of it, '-n 0' for one process
 	@.ci/bootstrap test
-	@$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -n 4 --dist loadgroup $(PYTEST_ARGS)
 
 torture: ## power cuts on a real ext4 and f2fs, four thousand (root), and at every step and ten thousand instants of a simulated shift; every call on the card fails; a month of shifts; lips and voice over four hours (hours)
 	@.ci/bootstrap test

@@ -43,10 +43,10 @@ class Grey(PictureSource):
 
 
 @cache
-def coded_gop(video: VideoFormat) -> tuple[Encoded, ...]:
+def coded_gop(video: VideoFormat, bitrate_bps: int) -> tuple[Encoded, ...]:
     """One GOP of noise in that format."""
     noise = np.random.default_rng(7)
-    encoder = H264Encoder(video, threads=1)
+    encoder = H264Encoder(video, threads=1, bitrate_bps=bitrate_bps)
     planes = (video.height * 3 // 2, video.width)
     found = [one for number in range(video.gop_pictures) for one in encoder.encode(noise.integers(0, 255, planes, np.uint8), number)]
     return (*found, *encoder.flush())
@@ -55,10 +55,10 @@ def coded_gop(video: VideoFormat) -> tuple[Encoded, ...]:
 class PreparedEncoder:
     """As ``hal.x264.H264Encoder``, without a delay."""
 
-    def __init__(self, video: VideoFormat, threads: int = 1) -> None:
-        self._gop = coded_gop(video)
+    def __init__(self, video: VideoFormat, threads: int = 1, bitrate_bps: int | None = None) -> None:
+        self.bitrate_bps = video.bitrate_bps if bitrate_bps is None else bitrate_bps
+        self._gop = coded_gop(video, self.bitrate_bps)
         self._pictures = 0
-        self.bitrate_bps = video.bitrate_bps
 
     @property
     def at_gop_end(self) -> bool:

@@ -17,7 +17,7 @@ from firmware.media.fmp4 import AudioTrack, Fragmenter, VideoTrack, init_segment
 from firmware.media.fmp4_read import parse_fragment, parse_init
 from firmware.media.gop import Gop, GopAssembler
 from firmware.media.onvif_sei import Vendor, is_signing_sei, parse_sei
-from firmware.media.preevent import PreEventBuffer
+from firmware.media.preevent import PreEventBuffer, Shortfall
 from firmware.media.signer import StreamSigner
 from firmware.media.sps import parse_sps
 from firmware.media.time_sei import parse_time_sei
@@ -199,6 +199,43 @@ def test_buffer_is_bounded_and_begins_with_an_idr(steps: list[tuple[bool, int]],
         assert span == held[-1].last_ns - held[0].start.boottime_ns
         leads = [gop for gop in held if not gop.continues]
         assert len(leads) < 2 or held[-1].last_ns - leads[1].start.boottime_ns < limit_s * 1_000_000_000
+
+
+@few
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from([40, 300, 1000, 20_000])), min_size=1, max_size=40),
+    st.integers(1, 5),
+    st.integers(0, 30_000),
+)
+def test_what_is_handed_over_is_no_older_than_the_buffer_is_long(steps: list[tuple[bool, bool, int]], limit_s: int, wait_ms: int) -> None:
+    """BWC-POL-08, BWC-POL-09, BWC-POL-11: whatever stopped the camera, and for how long; and the shortfall is told of just that."""
+    assembler, buffer, limit_ns = GopAssembler(), PreEventBuffer(limit_s * 1_000_000_000, 10**9), limit_s * 1_000_000_000
+    now, waiting = 0, True
+    for index, (keyframe, interrupted, step_ms) in enumerate(steps):
+        now += step_ms * 1_000_000
+        picture = fake_unit(index, keyframe or waiting)
+        closed = [
+            assembler.push(AccessUnit(picture.nals, picture.keyframe, Timestamp(now, now))),
+            assembler.flush() if interrupted else None,
+        ]
+        waiting = interrupted
+        for gop in filter(None, closed):
+            buffer.push(gop)
+    at = Timestamp(now + wait_ms * 1_000_000, now)
+    open_since = assembler.open_since
+    shortfall = buffer.shortfall_at(at, open_since)
+    held = buffer.take(at)
+    begun = held[0].start if held else open_since
+    runs = [index for index, gop in enumerate(held) if not gop.partial]
+    if runs:
+        assert held[runs[0]].last_ns > at.boottime_ns - limit_ns
+    edges = [(before.end, after.start) for before, after in pairwise(held)]
+    if held:
+        edges.append((held[-1].end, open_since or held[-1].end or at))
+    joined = all(end == start for end, start in edges)
+    length_ns = at.since(begun) if begun is not None else 0
+    assert (shortfall is Shortfall.NONE) == (joined and length_ns >= limit_ns)
+    assert shortfall is not Shortfall.MEMORY
 
 
 @few

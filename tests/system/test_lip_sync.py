@@ -67,10 +67,10 @@ def _plain_gop(video: VideoFormat) -> tuple[Encoded, ...]:
 class _Clapped(PreparedEncoder):
     """A grey GOP again and again; at a clap its IDR is one of noise, ten times as large."""
 
-    def __init__(self, video: VideoFormat, threads: int = 1) -> None:
-        super().__init__(video, threads)
+    def __init__(self, video: VideoFormat, threads: int = 1, bitrate_bps: int | None = None) -> None:
+        super().__init__(video, threads, bitrate_bps)
         self._gop = _plain_gop(video)
-        self._large = coded_gop(video)[0]
+        self._large = coded_gop(video, self.bitrate_bps)[0]
 
     def encode(self, picture: Plane, number: int) -> list[Encoded]:
         (one,) = super().encode(picture, number)
