@@ -23,6 +23,7 @@ from hal.sim.boot import boot as boot_world
 from hal.sim.card import CardFault
 from hal.sim.timeline import SECOND
 from hal.sim.world import World
+from tests.prepared import prepare
 
 RECORD = ButtonName.RECORD
 MINUTES, YEARS = 2 * 60.0, 10 * 365 * 86_400.0
@@ -389,8 +390,9 @@ def test_what_no_dock_signed_sets_no_clock(make_bench: Callable, how: str) -> No
     sound(bench)
 
 
-def test_an_old_cosignature_is_no_news(make_bench: Callable) -> None:
+def test_an_old_cosignature_is_no_news(make_bench: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """BWC-POL-26: a true word of the morning, put back in the evening, is over a ledger point that was before this request."""
+    prepare(monkeypatch)
     bench = make_bench(pre_event=1)
     dock = Dock(bench)
     bench.world.dock(bench.at(3))

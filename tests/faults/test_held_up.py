@@ -75,10 +75,8 @@ def is_good(bench: Bench) -> bool:
     return report.verdict is Verdict.AUTHENTIC and not [one for one in report.all_findings if one.severity is Severity.BAD]
 
 
-def test_an_old_part_of_the_log_that_cannot_be_read_keeps_receipted_recordings_here(
-    make_bench: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """BWC-POL-21, BWC-POL-43: whether they are critical cannot be read. They stay, and that is told."""
+def test_an_old_part_of_the_log_that_cannot_be_read_holds_up_no_recording(make_bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BWC-POL-21, BWC-POL-43: whether a receipted one is critical cannot be read. It stays, and that is told."""
     bench = shift(make_bench)
     monkeypatch.setattr(ledger_file, "PEEK_BYTES", 4000)
     leave(bench, receipt_for(bench), bench.agency.directory / "dock")

@@ -15,6 +15,7 @@ from firmware.machine.states import State
 from hal.errors import PowerCut
 from hal.interfaces import ButtonName, Colour, LampName
 from hal.sim.card import CardFault, Loss
+from tests.prepared import prepare
 from tools.opening import read_notes
 
 RECORD = ButtonName.RECORD
@@ -54,8 +55,9 @@ def test_a_cut_loses_at_most_the_open_fragment(make_bench: Callable, cut: float,
     assert any("power-loss" in one.text for one in report.findings)
 
 
-def test_a_cut_inside_every_write_of_an_activation(make_bench: Callable) -> None:
+def test_a_cut_inside_every_write_of_an_activation(make_bench: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """BWC-POL-28: the card loses power in the middle of an operation of a short recording, a dozen of them."""
+    prepare(monkeypatch)
     bench = make_bench(pre_event=2)
     bench.world.double_press(bench.at(3))
     bench.world.press(RECORD, bench.at(4), hold_ms=3300)
@@ -77,9 +79,10 @@ def test_a_cut_inside_every_write_of_an_activation(make_bench: Callable) -> None
     assert bad == []
 
 
-def test_a_cut_in_every_write_of_a_close(make_bench: Callable) -> None:
+def test_a_cut_in_every_write_of_a_close(make_bench: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """BWC-POL-28: in every second of the last thirty operations. Before the manifest is durable it ends as a power loss; after, the close
     counts, and only its leaf is made up."""
+    prepare(monkeypatch)
 
     def stopping(seed: int) -> Bench:
         bench = make_bench(pre_event=0, seed=seed)
@@ -183,8 +186,9 @@ def test_a_card_full_of_traps_does_not_keep_the_camera_from_recording(make_bench
     assert any(one.kind == "unattested" for one in bench.entries())
 
 
-def test_a_cut_between_receipt_and_release_is_taken_up_again(make_bench: Callable) -> None:
+def test_a_cut_between_receipt_and_release_is_taken_up_again(make_bench: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """BWC-POL-43: after every cut of a dock visit the recording is either whole on the card or receipted; in the end it is gone."""
+    prepare(monkeypatch)
 
     def docked_bench(seed: int) -> Bench:
         bench = make_bench(pre_event=1, seed=seed)

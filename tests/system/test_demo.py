@@ -15,7 +15,7 @@ from absent import need_program
 
 from tools.policies import read_profile
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("demo")]
 
 ROOT = Path(__file__).resolve().parents[2]
 OATHCAM = [sys.executable, "-m", "tools.cli"]

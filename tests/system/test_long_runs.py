@@ -31,9 +31,9 @@ from tools.sources import DirectorySource, load_key, load_roots
 
 TORTURE = bool(os.environ.get("OATHCAM_TORTURE"))
 DAYS = 30
-SHIFT_S = 12 * 3600 if TORTURE else 420
-LONG_S = (5 * 3600, 2400) if TORTURE else (320, 320)
-"""Of the second recording, on every tenth day (longer than the policy's longest) and on the others."""
+SHIFT_S = (12 * 3600, 12 * 3600) if TORTURE else (420, 160)
+LONG_S = (5 * 3600, 2400) if TORTURE else (320, 60)
+"""Of a shift and of its second recording, on every tenth day (in the whole test longer than the policy's longest) and on the others."""
 DRIFT_PPM = 120
 """By so much the sensor's second is too long: more than crystals differ. Pictures carry the board's boot time, as a driver's stamp
 does; after five minutes a count of them is off by more than one."""
@@ -52,7 +52,7 @@ class _Day(device.Time):
 
 def live_a_day(config: DeviceConfig, footage: Path, spans: list[Span], day: int) -> tuple[str, ...]:
     """The recordings that were closed."""
-    count = SHIFT_S * FPS
+    count = SHIFT_S[day % 10 > 0] * FPS
     pictures: Iterator[tuple[bytes, bool]] = itertools.islice(device.read_again(footage, spans, count // len(spans) + 1), count)
     clock = _Day(day)
     hal, _ = device.open_device(config.state_directory, config.key_directory, iter(()), [])
