@@ -170,7 +170,7 @@ def test_an_officer_assigned_at_the_dock_reaches_the_recorder(bench: Bench, dock
     assert words["officer"] == "officer 4711"  # as it was provisioned
     done = dock.oathcam("assign", "SIM-0001", "--officer", "officer 4712", "--tag", "badge 12")
     assert done.returncode == 0, done.stderr
-    assert b"4712" not in (dock.store / "orders" / "SIM-0001.json").read_bytes()
+    assert b"officer 4712" not in (dock.store / "orders" / "SIM-0001.json").read_bytes()
     dock.visit()
     made = record(bench)
     words = read_notes(bench.source(), bench.manifest(made), bench.key())
