@@ -7,7 +7,6 @@ ledger, recovery and the boot leaf on the writer's thread. Refuses to choose a b
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -47,9 +46,6 @@ from hal.interfaces import Hal, Volume
 log = logging.getLogger("oathcamd")
 
 WRITER_DEPTH = 64
-SWITCH_S = 0.0005
-"""How long one thread may keep the interpreter from another. A press needs it again after each of its system calls: with Python's five
-milliseconds, one that met the import of OpenCV took thirty longer (measured)."""
 LOG_PATIENCE_NS = 10_000_000_000
 """A card that sulks for seconds keeps its ledger."""
 DEVICE_CHAIN = f"{LEDGER}/device.pem"
@@ -63,7 +59,6 @@ def boot(hal: Hal, config: DeviceConfig) -> Daemon:
     """
     installed, troubles = choose_policy(config)
     policy, policy_sha256 = installed.policy, installed.sha256
-    sys.setswitchinterval(SWITCH_S)
     card = WatchedVolume(hal.volume, hal.clock)
     keys = WatchedKeyStore(hal.key_store, hal.clock)
     hal = replace(hal, volume=card, key_store=keys)
