@@ -260,10 +260,8 @@ class Custodian:
             return False
         name = _name(operation)
         if not self._unreadable.is_last(name):
-            self._unreadable.failed(name)
             return False
         try:
-            self._opened.ledger.mend()
             fields = {"port": "storage", "reason": f"{name} was given up: {error}"[:200]}
             self._opened.ledger.append([Draft("fault", read_clock(self._clock), fields)])
         except HalError:

@@ -224,7 +224,6 @@ class Recovery:
             raise
         except (HalError, OathcamError) as error:
             if isinstance(error, HalError) and not self._unreadable.is_last(recording):
-                self._unreadable.failed(recording)
                 raise
             self._tell_fault(f"cannot {what} {recording}: {error}"[:200], now)
             self._unreadable.give_up(recording)

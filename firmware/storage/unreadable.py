@@ -21,8 +21,11 @@ class Unreadable:
         return self._failed[name] >= TRIES
 
     def is_last(self, name: str) -> bool:
-        """Whether one more failure is the last."""
-        return self._failed[name] >= TRIES - 1
+        """Count one try, unless it was the last; whether it was, and is to be told before :meth:`give_up`."""
+        if self._failed[name] >= TRIES - 1:
+            return True
+        self._failed[name] += 1
+        return False
 
     def give_up(self, name: str) -> None:
         """For this run, whatever the count."""
