@@ -29,17 +29,18 @@ from hal.interfaces import AudioFrame, Inbox, Picture
 
 AUDIO_FRAME_NS = 64_000_000
 """The longest AAC unit there is here (1024 samples at 16 kHz): one that began this long before a mute may reach into it."""
-_SILENCE_NS = 500_000_000
-"""Pictures come some time after they were taken: a recording that ends this long after the last one ends in silence."""
+_END_WAITS_NS = 500_000_000
+"""Pictures come some time after they were taken: a recording that ended waits this long for its last ones."""
 _HOLE_SPARE_NS = 10_000_000_000
 """How much longer than the buffer can be a hole in it is remembered: more than the longest GOP."""
 
 
 @dataclass(frozen=True, slots=True)
 class PicturesDropped:
-    """The inbox was full: pictures that the camera delivered and the loop never saw, up to the next IDR."""
+    """The inbox was full: pictures that the camera delivered and the loop never saw, from ``first`` up to the IDR at ``until``."""
 
     first: Timestamp
+    until: Timestamp
     count: int
 
 
@@ -71,7 +72,7 @@ class Intake:
     def picture(self, picture: Picture) -> None:
         self.delivered += 1
         if self._first_dropped is not None:
-            gap = PicturesDropped(stamp(self._first_dropped.captured), self._dropped)
+            gap = PicturesDropped(stamp(self._first_dropped.captured), stamp(picture.captured), self._dropped)
             if not (picture.keyframe and self._inbox.put(gap, urgent=True)):
                 self._dropped += 1
                 return
@@ -90,6 +91,15 @@ class Intake:
         self._inbox.put(DeviceTrouble("microphone", reason), urgent=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """A recording that was stopped ``at``; pictures from before may still be on their way."""
+
+    at: Timestamp
+    cause: str
+    notes: dict[str, Any]
+
+
 class Capture:
     """Assembles GOPs and decides, GOP by GOP, whether they wait in RAM or become evidence."""
 
@@ -102,19 +112,18 @@ class Capture:
         self._recording = False
         self._follows = False
         self._last: Timestamp | None = None
+        """Capture time of the newest picture accepted."""
+        self._reached: Timestamp | None = None
+        """Up to where pictures and holes account for the time: the last picture, or the end of a hole that was told."""
         self._waiting_for_idr = True
         self._silent_from_ns: int | None = None
         self._refused: tuple[Timestamp, int] | None = None
         self._holes: deque[_Hole] = deque()
         self._remember_ns = 2 * pre_event_ms * 1_000_000 + _HOLE_SPARE_NS
         self._split: tuple[BeginOrder, Timestamp, dict[str, Any]] | None = None
+        self._ending: _Ending | None = None
         self._awaited: Timestamp | None = None
         """The activation, while no picture was seen since it and none is known from before."""
-
-    @property
-    def last_picture(self) -> Timestamp | None:
-        """Capture time of the newest picture accepted."""
-        return self._last
 
     @property
     def pre_event_ms(self) -> int:
@@ -129,6 +138,8 @@ class Capture:
     def picture(self, picture: Picture) -> None:
         """Take one picture. A picture that does not parse costs its GOP's rest and is counted (hostile camera)."""
         time = stamp(picture.captured)
+        if self._ending is not None and time.since(self._ending.at) > 0:
+            self.finish()
         if self._waiting_for_idr and not picture.keyframe:
             self._refuse(time)
             return
@@ -141,7 +152,7 @@ class Capture:
         self._settle_refused(time)
         self._note_gap(time)
         self._waiting_for_idr = False
-        self._last = time
+        self._last = self._reached = time
         if gop is not None:
             self._route(gop)
 
@@ -160,14 +171,17 @@ class Capture:
         if self._silent_from_ns is not None:
             self._assembler.discard_audio(self._silent_from_ns)
 
-    def dropped(self, gap: PicturesDropped, now: Timestamp) -> None:
+    def dropped(self, gap: PicturesDropped) -> None:
         """Pictures lost before they reached the loop (full inbox)."""
         self.interrupt()
-        self._lost(_Hole(gap.first, max(0, now.since(gap.first)) // 1000, gap.count, "queue-full"))
-        self._last = None  # accounted for: the step in capture times that follows is this gap
+        self._settle_refused(gap.first)
+        self._note_gap(gap.first)  # what the sensor had left out before
+        self._lost(_Hole(gap.first, max(0, gap.until.since(gap.first)) // 1000, gap.count, "queue-full"))
+        self._reached = gap.until
 
     def interrupt(self) -> None:
         """The stream is broken here (a fault, pictures lost): the open GOP ends, the next picture must be an IDR."""
+        self.finish()
         self._waiting_for_idr = True
         gop = self._assembler.flush()
         if gop is not None:
@@ -175,6 +189,7 @@ class Capture:
 
     def start(self, order: BeginOrder, keep_audio: bool) -> None:
         """Begin a recording: what the buffer holds goes first, the GOP that is open now follows as it closes."""
+        self.finish()
         if not keep_audio:
             self._assembler.discard_audio()
         self._custodian.submit_begin(order)
@@ -203,20 +218,37 @@ class Capture:
         """The next recording was ordered, and waits for a GOP to begin with; a stop takes that back."""
         return self._split is not None
 
-    def stop(self, at: Timestamp) -> Gop | None:
-        """End a recording: the pictures of the open GOP up to ``at``. The GOP itself goes on, into the buffer.
+    def stop(self, at: Timestamp, cause: str, notes: dict[str, Any]) -> None:
+        """End the recording at ``at``, once its last pictures are here: when a later one comes, or when none came for too long
+        (:meth:`look`). What ends the pictures for good (a camera that is stopped, another recording) calls :meth:`finish`."""
+        self._ending = _Ending(at, cause, notes)
+        self._split = None
+        self._follows = True
+        if self._last is not None and self._last.since(at) >= 0:
+            self.finish()
+
+    def look(self, now: Timestamp) -> None:
+        """Now and then."""
+        if self._ending is not None and now.since(self._ending.at) > _END_WAITS_NS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Close the recording that was stopped, if one waits: the pictures of the open GOP up to its end. The GOP itself goes on, into
+        the buffer.
 
         A hold is known for one a moment after it became one. The picture that leads the open GOP is kept even if it came in
         that moment: it carries the signature of the GOP before it.
         """
-        self._tell_silence(at)
+        ending, self._ending = self._ending, None
+        if ending is None:
+            return
+        self._tell_silence(ending.at)
         self._recording = False
-        self._split = None
         self._awaited = None
-        self._follows = True
         final = self._assembler.snapshot()
         self._assembler.discard_audio()
-        return None if final is None else _up_to(final, at)
+        self._custodian.submit_end(None if final is None else _up_to(final, ending.at), ending.at, ending.cause, ending.notes)
+        self._custodian.kick()
 
     def shortfall(self, at: Timestamp) -> str:
         """Why an activation at ``at`` finds less than configured (BWC-POL-09); empty when it does not."""
@@ -227,12 +259,13 @@ class Capture:
 
     def clear(self) -> None:
         """Forget everything that was not activated (sleep, privacy; BWC-POL-11)."""
+        self.finish()
         self._buffer.clear()
         self._holes.clear()
         self._follows = False
         self._assembler = GopAssembler()
         self._waiting_for_idr = True
-        self._last = None
+        self._last = self._reached = self._refused = None
 
     def _route(self, gop: Gop) -> None:
         if not self._recording:
@@ -255,7 +288,7 @@ class Capture:
 
     def _note_gap(self, time: Timestamp) -> None:
         """Count pictures that the sensor's own times show to be missing: a step of more than one and a half pictures."""
-        before = self._last or self._awaited
+        before = self._reached or self._awaited
         if before is None:
             return
         step = time.since(before)
@@ -264,18 +297,17 @@ class Capture:
         self._awaited = None
 
     def _hole_after(self, before: Timestamp, length_ns: int) -> _Hole:
-        """``before`` is the last picture, or an activation before the first; ``length_ns`` leads to the next one."""
+        """``before`` is the last picture, or an instant without one (a hole's end, an activation); ``length_ns`` leads to the next one."""
         lost = round(length_ns / self._frame_ns) - (1 if before is self._last else 0)
         return _Hole(before, length_ns // 1000, lost, "camera")
 
     def _tell_silence(self, at: Timestamp) -> None:
-        """A recording that ends while the camera delivers nothing (or nothing that parses) says from when on."""
-        if self._refused is not None:
-            self._settle_refused(at)
-            return
-        before = self._last or self._awaited
-        if before is not None and at.since(before) > _SILENCE_NS:
-            self._count(self._hole_after(before, at.since(before)))
+        """What is missing at the end: the camera delivered nothing up to then, or nothing that parses."""
+        self._settle_refused(at)
+        before = self._reached or self._awaited
+        if before is not None and at.since(before) > self._frame_ns * 3 // 2:
+            self._lost(self._hole_after(before, at.since(before)))
+            self._reached = at
 
     def _lost(self, hole: _Hole) -> None:
         """Told of the recording that is open, and remembered: what waits in the buffer may still become evidence, and is then to
@@ -298,17 +330,19 @@ class Capture:
 
     def _refuse(self, time: Timestamp) -> None:
         self.interrupt()
-        if self._last is not None:
-            first, count = self._refused or (time, 0)
-            self._refused = (first, count + 1)
+        if self._refused is not None:
+            self._refused = (self._refused[0], self._refused[1] + 1)
+        elif self._reached is not None or self._awaited is not None:
+            self._note_gap(time)
+            self._refused, self._reached = (time, 1), time
 
     def _settle_refused(self, time: Timestamp) -> None:
-        if self._refused is None:
+        if self._refused is None or time.since(self._refused[0]) < 0:
             return
         first, count = self._refused
         self._lost(_Hole(first, time.since(first) // 1000, count, "camera-format"))
         self._refused = None
-        self._last = None  # accounted for: the step in capture times is this gap
+        self._reached = time
 
 
 def _up_to(gop: Gop, at: Timestamp) -> Gop:

@@ -203,6 +203,7 @@ class Daemon:
     def close(self) -> bool:
         """Stop the devices, write what waits. ``False``: the key store hangs; whoever opened the HAL ends the process, closing no more."""
         self._devices.close()
+        self._capture.finish()
         self._checks.close()
         hangs = self._model.leaving_by is Step.RESTART and self._watching.signer_hangs(self._devices.now())
         if hangs:
@@ -236,6 +237,7 @@ class Daemon:
                 self._on_tick(now)
             case Look():
                 self._devices.schedule_look()
+                self._capture.look(now)
                 self._look_whether_booted(now)
                 for found in self._watching.look(self._model, now):
                     self._act_on(found, now)
@@ -248,7 +250,7 @@ class Daemon:
             case PowerState():
                 self._power(item, now)
             case PicturesDropped():
-                self._capture.dropped(item, now)
+                self._capture.dropped(item)
             case DeviceTrouble(port, reason):
                 self._device_trouble(Port(port), reason, now)
             case ev.PictureJudged() | ev.BatteryForecast() | ev.SelfTested():
@@ -295,13 +297,12 @@ class Daemon:
             case Released(recording):
                 log.info("recording %s released", recording)
                 self._watch_room(now)
-            case SpoolChecked(unreceipted) if unreceipted == 0 and self._awaiting_receipts:
-                self._awaiting_receipts = False
-                self._feed(ev.OffloadCompleted(now))
-                self._custodian.submit_checkpoint()  # the dock is to hold the receipts' and releases' leaves too
-                self._custodian.kick()
-            case SpoolChecked():
-                pass
+            case SpoolChecked(unreceipted):
+                if unreceipted == 0 and self._awaiting_receipts:
+                    self._awaiting_receipts = False
+                    self._feed(ev.OffloadCompleted(now))
+                    self._custodian.submit_checkpoint()  # the dock is to hold the receipts' and releases' leaves too
+                    self._custodian.kick()
             case _:
                 log.error("inbox item of unknown kind %r", type(item).__name__)
 
@@ -421,6 +422,7 @@ class Daemon:
                 self._devices.microphone_wanted(bool(self._orders.recording))
             case fx.StopCamera():
                 self._devices.stop_camera()
+                self._capture.finish()
                 self._devices.microphone_wanted(bool(self._orders.recording))
             case fx.SetBitrate(bitrate_bps):
                 self._devices.set_bitrate(bitrate_bps)
@@ -483,10 +485,8 @@ class Daemon:
         self._devices.microphone_wanted(recording=False)
         if self._capture.is_splitting:
             self._orders.take_back()
-        final = self._capture.stop(at)
-        self._custodian.submit_end(final, at, cause.value, self._orders.notes())
+        self._capture.stop(at, cause.value, self._orders.notes())
         self._orders.recording, self.status.recording = "", None
-        self._custodian.kick()
 
     def _mute(self, at: Timestamp, muted: bool, cause: str = "button") -> None:
         self._devices.muted = muted

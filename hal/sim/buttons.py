@@ -1,7 +1,8 @@
 """Two worn contacts and the debouncing that a real back-end owes.
 
 Invariant: an edge is reported once, after the contact was quiet for :data:`QUIET_NS`, with the instant of its first
-change; a glitch that returns within that time is no edge.
+change; a glitch that returns within that time is no edge. A change has the instant that the world gave it, as a kernel stamps an
+interrupt: a process that was held up finds each press where it was, and not all of them at once.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ class _Contact:
     def changed(self) -> None:
         if self._check is not None:
             self._check.cancel()
+        changed_ns = self._life.world.event_ns
         if self._first_ns is None:
-            self._first_ns = self._life.world.now_ns
-        self._check = self._life.at(self._life.world.now_ns + QUIET_NS, self._settled)
+            self._first_ns = changed_ns
+        self._check = self._life.at(changed_ns + QUIET_NS, self._settled)
 
     def _settled(self) -> None:
         first_ns, self._first_ns = self._first_ns, None

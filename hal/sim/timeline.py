@@ -54,6 +54,11 @@ class TimeLine:
             return max(self._now_ns, time.monotonic_ns() - self._began_ns)
         return self._now_ns
 
+    @property
+    def event_ns(self) -> int:
+        """The instant of the event that runs: on a real-time line that is late, the one that it was scheduled for."""
+        return self._now_ns
+
     def at(self, at_ns: int, callback: Callable[[], None]) -> Event:
         """Run ``callback`` at ``at_ns``; an instant that has passed means now, after what is already due."""
         event = Event(max(at_ns, self._now_ns), callback)

@@ -31,6 +31,9 @@ class Writer:
 
     def submit_drop(self, *what: Any) -> None: ...
 
+    def submit_end(self, final: Gop, *what: Any) -> None:
+        self.gops.append(final)
+
     def kick(self) -> None: ...
 
 
@@ -70,11 +73,11 @@ def test_sound_of_the_mute_is_not_kept_though_it_came_first() -> None:
             capture.picture(item)
         else:
             capture.audio(item)
-    final = capture.stop(at(5_000_000_000))
-    assert final is not None
+    capture.stop(at(5_000_000_000), "button", {})
+    capture.finish()
     assert late
-    kept = [sound.time.boottime_ns for gop in (*writer.gops, final) for sound in gop.audio]
+    kept = [sound.time.boottime_ns for gop in writer.gops for sound in gop.audio]
     assert [one for one in kept if muted - AUDIO_FRAME_NS <= one < unmuted] == []
     assert max(one for one in kept if one < muted) >= muted - AUDIO_FRAME_NS - UNIT_NS
     assert min(one for one in kept if one >= unmuted) < unmuted + UNIT_NS
-    assert sum(len(gop.units) for gop in (*writer.gops, final)) == 90
+    assert sum(len(gop.units) for gop in writer.gops) == 90

@@ -338,3 +338,18 @@ def test_time_that_something_outside_took_makes_late_what_was_due() -> None:
     assert ran == [6 * SECOND, 9 * SECOND]
     with pytest.raises(ValueError, match="length of time"):
         world.pass_time(-1)
+
+
+def test_presses_of_a_process_that_was_held_up_keep_their_instants(tmp_path: Path) -> None:
+    """A real-time line that is late finds each press where it was, as a kernel's time stamps would have it; not a glitch of all of them."""
+    world = World(WALL_NS, realtime=True)
+    hal = started(world, tmp_path)
+    edges: list[ButtonEdge] = []
+    hal.buttons.subscribe(edges.append)
+    world.double_press(10 * MS)
+    world.at(600 * MS, hal.inbox.close)
+    threading.Event().wait(0.5)
+    drain(hal)
+    hal.close()
+    assert [edge.pressed for edge in edges] == [True, False, True, False]
+    assert [(edge.at.boottime_ns - edges[0].at.boottime_ns) // MS for edge in edges] == [0, 80, 230, 310]
