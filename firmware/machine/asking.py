@@ -18,7 +18,7 @@ from firmware.machine import events as ev
 from firmware.machine.actions import Acted
 from firmware.machine.choices import About
 from firmware.machine.indicators import Counted, CueName
-from firmware.machine.model import Model
+from firmware.machine.model import Model, changed
 from firmware.machine.states import Cause, State, TimerName
 from firmware.policy.lists import NOT_GIVEN
 from firmware.policy.model import MuteMode
@@ -125,7 +125,7 @@ def follow(old: Model, new: Model, at: Timestamp) -> Acted:
         new, calls = _close(new, at)
         began = new.state is State.RECORDING
         return replace(new, recorded=new.recorded or began, categorised=new.categorised and not began), calls
-    new = replace(new, to_ask=(*new.to_ask, *_asked_by(old, new)))
+    new = changed(new, to_ask=(*new.to_ask, *_asked_by(old, new)))
     return _next(new, at), ()
 
 

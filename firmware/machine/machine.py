@@ -16,7 +16,7 @@ from firmware.machine import effects as do
 from firmware.machine import events as ev
 from firmware.machine.actions import Call
 from firmware.machine.indicators import Counted, CueName, Signal, View, choose_cue, count, felt_only, lamps
-from firmware.machine.model import Model, initial, resting, resumed
+from firmware.machine.model import Model, changed, initial, resting, resumed
 from firmware.machine.states import Battery, Button, State, TimerName
 from firmware.machine.table import REST, STAY, row_for
 from firmware.machine.transition import follow
@@ -94,7 +94,7 @@ def _hold_back(model: Model, calls: tuple[Call, ...]) -> tuple[Model, tuple[Call
     writes = tuple(call for call in calls if isinstance(call, do.Write))
     if model.state is State.BOOTING:
         rest = tuple(call for call in calls if not isinstance(call, do.Write))
-        return replace(model, held_back=(*model.held_back, *writes)), rest
+        return changed(model, held_back=(*model.held_back, *writes)), rest
     if not model.held_back:
         return model, calls
     place = 1 if writes and writes[0].kind == "boot" and calls[0] is writes[0] else 0

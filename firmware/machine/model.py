@@ -7,6 +7,7 @@ actions set, and the resting state is a function of them (:func:`resting`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from firmware.machine.choices import About, Question
 from firmware.machine.effects import Write
@@ -105,6 +106,11 @@ class Model:
     def has_fault(self, port: Port) -> bool:
         """``port`` has failed and not recovered."""
         return port in self.faults
+
+
+def changed(model: Model, **fields: Any) -> Model:
+    """``replace``, but the same model where nothing differs: most events change little, and a model has many fields to copy."""
+    return replace(model, **fields) if any(getattr(model, name) != value for name, value in fields.items()) else model
 
 
 def initial(policy: Policy, at: Timestamp, *, docked: bool = False, camera_on: bool = False) -> Model:

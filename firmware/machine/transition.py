@@ -14,7 +14,7 @@ from firmware.machine import effects as do
 from firmware.machine.actions import RETRY_NS, Acted, Call
 from firmware.machine.gaps import account
 from firmware.machine.indicators import CueName
-from firmware.machine.model import Model
+from firmware.machine.model import Model, changed
 from firmware.machine.states import Cause, Port, State, TimerName
 from firmware.machine.supervision import Step
 from firmware.timebase import Timestamp
@@ -41,7 +41,7 @@ def _left(old: Model, new: Model, state: State) -> bool:
 
 def _leave_recording(old: Model, new: Model, at: Timestamp) -> Acted:
     if not _left(old, new, State.RECORDING):
-        return replace(new, ending=None), ()
+        return changed(new, ending=None), ()
     unmute = (do.Unmute(at),) if new.muted else ()
     stop = do.StopRecording(new.ending or Cause.FAULT, at)
     return replace(new, ending=None, muted=False, stop_asked_at=None), (*unmute, stop, CueName.STOP)
@@ -60,7 +60,7 @@ def _leave_and_enter(old: Model, new: Model, at: Timestamp) -> Acted:
 
 def _account_gap(old: Model, new: Model, at: Timestamp) -> Acted:
     gap, entries = account(new.gap, new.state, new.docked, at)
-    return replace(new, gap=gap), entries
+    return changed(new, gap=gap), entries
 
 
 def _camera_wanted(model: Model) -> bool:
@@ -113,7 +113,7 @@ def _timers(old: Model, new: Model, at: Timestamp) -> Acted:
     reminder, first = _timer(TimerName.REMINDER, new.reminder_ns, _reminder_period(new), now, restart)
     split, second = _timer(TimerName.SPLIT, new.split_ns, longest, now, restart)
     retry, third = _timer(TimerName.RETRY, new.retry_ns, RETRY_NS if retrying else None, now, False)
-    return replace(new, reminder_ns=reminder, split_ns=split, retry_ns=retry), (*first, *second, *third)
+    return changed(new, reminder_ns=reminder, split_ns=split, retry_ns=retry), (*first, *second, *third)
 
 
 def _bounds(old: Model, new: Model, at: Timestamp) -> Acted:
@@ -123,7 +123,7 @@ def _bounds(old: Model, new: Model, at: Timestamp) -> Acted:
     longest_stealth = rules.indicators.stealth_max_seconds * _S if new.stealth else None
     unmute, first = _timer(TimerName.UNMUTE, new.unmute_ns, longest_mute, now, False)
     over, second = _timer(TimerName.STEALTH, new.stealth_ns, longest_stealth, now, False)
-    return replace(new, unmute_ns=unmute, stealth_ns=over), (*first, *second)
+    return changed(new, unmute_ns=unmute, stealth_ns=over), (*first, *second)
 
 
 def _timer(name: TimerName, deadline: int | None, period: int | None, now: int, restart: bool) -> tuple[int | None, tuple[Call, ...]]:
