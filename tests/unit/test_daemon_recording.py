@@ -71,6 +71,35 @@ def test_pictures_lost_before_the_press_are_told_as_those_after_it(make_bench: C
     assert bench.verify().verdict is Verdict.AUTHENTIC
 
 
+@pytest.mark.parametrize("tick", [0.1, 0.35, 0.6, 0.85])
+@pytest.mark.parametrize("silence", [0.3, 0.45, 0.7])
+def test_a_recording_that_waits_for_its_last_pictures_is_whole_in_the_ledger(
+    make_bench: Callable, tick: float, silence: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The camera is ready before the recording is closed: nobody takes the open one for a damaged one, every second is accounted for, and
+    the pictures that did not come are told. A press in that time begins the next."""
+    monkeypatch.setattr("firmware.rereading._RESTS", 0)  # the vault is looked at each second that the camera rests
+    bench = make_bench(pre_event=2)
+    hold(bench, 7 + tick)
+    bench.world.double_press(bench.at(4))
+    silent = bench.at(10 + tick) - 100_000_000
+    bench.world.at(silent, lambda: bench.world.camera.stall_until(silent + round(silence * 1e9)))
+    bench.world.double_press(bench.at(16))
+    bench.world.press(RECORD, bench.at(18), hold_ms=3060)
+    again = bench.at(21) - 100_000_000
+    bench.world.at(again, lambda: bench.world.camera.stall_until(again + round(silence * 1e9)))
+    bench.world.double_press(bench.at(21.1))
+    bench.run(25)
+    leaves = [entry for entry in bench.entries() if entry.kind in ("ready", "end", "fault", "begin")]
+    assert [entry.kind for entry in leaves] == ["ready", "begin", "ready", "end", "begin", "ready", "end", "begin", "end"]
+    first, second, _ = (bench.manifest(one) for one in bench.recordings())
+    for one in (first, second):
+        (gap,) = [gap for gap in one.gaps if gap.boottime_us > one.begin.boottime_us]
+        assert gap.cause == "camera"
+        assert [*unexplained(one)] == []
+    assert bench.verify().verdict is Verdict.AUTHENTIC
+
+
 def test_short_buffer_is_written_with_its_cause(make_bench: Callable) -> None:
     """BWC-POL-09: a press right after boot keeps what there is and says why it is short."""
     bench = make_bench(pre_event=10)
