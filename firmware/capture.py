@@ -114,7 +114,8 @@ class Capture:
         self._last: Timestamp | None = None
         """Capture time of the newest picture accepted."""
         self._reached: Timestamp | None = None
-        """Up to where pictures and holes account for the time: the last picture, or the end of a hole that was told."""
+        """Up to where pictures and holes account for the time: the last picture, the end of a hole that was told, or an activation that
+        nothing is known from before."""
         self._waiting_for_idr = True
         self._silent_from_ns: int | None = None
         self._refused: tuple[Timestamp, int] | None = None
@@ -122,8 +123,6 @@ class Capture:
         self._remember_ns = 2 * pre_event_ms * 1_000_000 + _HOLE_SPARE_NS
         self._split: tuple[BeginOrder, Timestamp, dict[str, Any]] | None = None
         self._ending: _Ending | None = None
-        self._awaited: Timestamp | None = None
-        """The activation, while no picture was seen since it and none is known from before."""
 
     @property
     def pre_event_ms(self) -> int:
@@ -176,8 +175,7 @@ class Capture:
         self.interrupt()
         self._settle_refused(gap.first)
         self._note_gap(gap.first)  # what the sensor had left out before
-        self._lost(_Hole(gap.first, max(0, gap.until.since(gap.first)) // 1000, gap.count, "queue-full"))
-        self._reached = gap.until
+        self._lost(gap.first, gap.until, gap.count, "queue-full")
 
     def interrupt(self) -> None:
         """The stream is broken here (a fault, pictures lost): the open GOP ends, the next picture must be an IDR."""
@@ -196,8 +194,8 @@ class Capture:
         gops = self._buffer.take(order.at)
         begun = gops[0].start if gops else self._assembler.open_since
         unseen_ns = begun.since(order.at) if begun is not None else 0
-        if unseen_ns > self._frame_ns * 3 // 2:  # an activation that was owed until the camera came back
-            self._count(self._hole_after(order.at, unseen_ns))
+        if self._is_hole(unseen_ns):  # an activation that was owed until the camera came back
+            self._count(_Hole(order.at, unseen_ns // 1000, self._missing(order.at, unseen_ns), "camera"))
         holes = deque(hole for hole in self._holes if begun is not None and hole.first.boottime_ns >= begun.boottime_ns)
         for gop in gops:
             while holes and holes[0].first.boottime_ns < gop.last_ns:
@@ -205,7 +203,8 @@ class Capture:
             self._hand_over(gop)
         for hole in holes:
             self._tell(hole)
-        self._awaited = order.at if begun is None else None
+        if begun is None and self._reached is None:
+            self._reached = order.at
         self._recording = True
         self._custodian.kick()
 
@@ -242,9 +241,9 @@ class Capture:
         ending, self._ending = self._ending, None
         if ending is None:
             return
-        self._tell_silence(ending.at)
+        self._settle_refused(ending.at)
+        self._note_gap(ending.at)
         self._recording = False
-        self._awaited = None
         final = self._assembler.snapshot()
         self._assembler.discard_audio()
         self._custodian.submit_end(None if final is None else _up_to(final, ending.at), ending.at, ending.cause, ending.notes)
@@ -287,31 +286,25 @@ class Capture:
             self._custodian.submit_drop(gop.start, end.since(gop.start) // 1000, len(gop.units), "writer-behind")
 
     def _note_gap(self, time: Timestamp) -> None:
-        """Count pictures that the sensor's own times show to be missing: a step of more than one and a half pictures."""
-        before = self._reached or self._awaited
-        if before is None:
-            return
-        step = time.since(before)
-        if step > self._frame_ns * 3 // 2:
-            self._lost(self._hole_after(before, step))
-        self._awaited = None
+        """Count pictures that are missing before ``time``: the sensor's own times show a step of more than one and a half pictures, or
+        a recording ends so long after the last one."""
+        before = self._reached
+        if before is not None and self._is_hole(step := time.since(before)):
+            self._lost(before, time, self._missing(before, step), "camera")
 
-    def _hole_after(self, before: Timestamp, length_ns: int) -> _Hole:
-        """``before`` is the last picture, or an instant without one (a hole's end, an activation); ``length_ns`` leads to the next one."""
-        lost = round(length_ns / self._frame_ns) - (1 if before is self._last else 0)
-        return _Hole(before, length_ns // 1000, lost, "camera")
+    def _is_hole(self, length_ns: int) -> bool:
+        return length_ns > self._frame_ns * 3 // 2
 
-    def _tell_silence(self, at: Timestamp) -> None:
-        """What is missing at the end: the camera delivered nothing up to then, or nothing that parses."""
-        self._settle_refused(at)
-        before = self._reached or self._awaited
-        if before is not None and at.since(before) > self._frame_ns * 3 // 2:
-            self._lost(self._hole_after(before, at.since(before)))
-            self._reached = at
+    def _missing(self, before: Timestamp, length_ns: int) -> int:
+        """How many: ``before`` is the last picture, or an instant without one (a hole's end, an activation); ``length_ns`` leads to the
+        next one."""
+        return round(length_ns / self._frame_ns) - (1 if before is self._last else 0)
 
-    def _lost(self, hole: _Hole) -> None:
+    def _lost(self, first: Timestamp, until: Timestamp, pictures: int, cause: str) -> None:
         """Told of the recording that is open, and remembered: what waits in the buffer may still become evidence, and is then to
         say what it lacks (house law 4)."""
+        hole = _Hole(first, max(0, until.since(first)) // 1000, pictures, cause)
+        self._reached = until
         if self._recording:
             self._count(hole)
         else:
@@ -332,7 +325,7 @@ class Capture:
         self.interrupt()
         if self._refused is not None:
             self._refused = (self._refused[0], self._refused[1] + 1)
-        elif self._reached is not None or self._awaited is not None:
+        elif self._reached is not None:
             self._note_gap(time)
             self._refused, self._reached = (time, 1), time
 
@@ -340,9 +333,8 @@ class Capture:
         if self._refused is None or time.since(self._refused[0]) < 0:
             return
         first, count = self._refused
-        self._lost(_Hole(first, time.since(first) // 1000, count, "camera-format"))
         self._refused = None
-        self._reached = time
+        self._lost(first, time, count, "camera-format")
 
 
 def _up_to(gop: Gop, at: Timestamp) -> Gop:

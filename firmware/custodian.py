@@ -352,9 +352,7 @@ class Custodian:
                     self._report(CheckpointPublished())
             case op.Snapshot():
                 self._keep_snapshot()
-            case op.Reread() if self._recorder is not None:
-                pass  # stopped, and waiting for its last pictures: what is open is not yet what a manifest names
-            case op.Reread():
+            case op.Reread() if self._recorder is None:  # one that waits for its last pictures is not yet what a manifest names
                 self._tell_of_aside()
                 for damage in self._evidence.rereading.step(self._evidence.vault):
                     self._report(DeviceTrouble("vault", damage))

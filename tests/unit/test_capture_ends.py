@@ -5,66 +5,18 @@ The capture alone, fed as its threads feed it, with real pictures; what it hands
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
 
+from helpers_capture import PICTURE_NS, Writer, at, reading
 from helpers_media import x264
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware.capture import Capture, Intake, PicturesDropped
-from firmware.media.gop import Gop
 from firmware.metrics import Losses
-from firmware.timebase import Timestamp, Trust
-from hal.interfaces import ClockReading, ClockTrust, Inbox, Picture
+from hal.interfaces import Inbox, Picture
 
-WALL_NS = 1_795_421_687_000_000_000
-SECOND, PICTURE_NS = 1_000_000_000, 33_333_333
-BEGAN_NS = 4 * SECOND
-TOLERANCE_NS = 2 * PICTURE_NS
-"""What the verifier lets pass (``firmware.evidence.continuity``)."""
-
-
-@dataclass
-class Writer:
-    """Takes what a custodian would be given."""
-
-    gops: list[Gop] = field(default_factory=list)
-    drops: list[tuple[int, int, int, str]] = field(default_factory=list)
-    """Beginning, length, pictures, cause; nanoseconds."""
-    final: list[Gop | None] = field(default_factory=list)
-    end: tuple[int, str] | None = None
-
-    def submit_begin(self, order: Any) -> None: ...
-
-    def submit_gop(self, gop: Gop) -> bool:
-        self.gops.append(gop)
-        return True
-
-    def submit_drop(self, first: Timestamp, duration_us: int, pictures: int, cause: str) -> None:
-        self.drops.append((first.boottime_ns, duration_us * 1000, pictures, cause))
-
-    def submit_end(self, final: Gop | None, when: Timestamp, cause: str, notes: dict[str, Any]) -> None:
-        self.final, self.end = [final], (when.boottime_ns, cause)
-
-    def kick(self) -> None: ...
-
-    @property
-    def pictures(self) -> list[int]:
-        """Instants of the pictures that became evidence."""
-        return [unit.time.boottime_ns for gop in (*self.gops, *self.final) if gop is not None for unit in gop.units]
-
-    def holes(self, begin_ns: int, end_ns: int) -> list[tuple[int, int]]:
-        """What neither a fragment nor a gap entry covers, beyond the tolerance."""
-        spans = [(one.start.boottime_ns, one.last_ns) for one in (*self.gops, *self.final) if one is not None]
-        spans += [(first, first + length) for first, length, *_ in self.drops]
-        found, reached = [], begin_ns
-        for start, end in [*sorted(spans), (end_ns, end_ns)]:
-            if start - reached > TOLERANCE_NS:
-                found.append((reached, start))
-            reached = max(reached, end)
-        return found
+BEGAN_NS = 4_000_000_000
 
 
 class Queue(Inbox):
@@ -89,17 +41,13 @@ class Queue(Inbox):
     def close(self) -> None: ...
 
 
-def at(ns: int) -> Timestamp:
-    return Timestamp(ns, WALL_NS + ns, Trust.RTC)
-
-
 def instant(number: int) -> int:
     return BEGAN_NS + number * PICTURE_NS
 
 
 def picture(number: int, *, broken: bool = False) -> Picture:
     data, keyframe = x264(90)[number]
-    return Picture(b"\x01" if broken else data, keyframe, ClockReading(instant(number), WALL_NS + instant(number), ClockTrust.RTC))
+    return Picture(b"\x01" if broken else data, keyframe, reading(instant(number)))
 
 
 def opened() -> tuple[Capture, Writer, Losses]:
@@ -111,12 +59,18 @@ def began(capture: Capture, ns: int) -> None:
     capture.start(SimpleNamespace(at=at(ns)), keep_audio=False)  # type: ignore[arg-type]
 
 
-def test_pictures_on_their_way_when_a_recording_ends_belong_to_it() -> None:
-    """An encoder takes its time: the hold is known before the last pictures from before it are there."""
+def recorded(count: int) -> tuple[Capture, Writer, Losses]:
+    """A recording that was pressed for at the first of so many pictures, and goes on."""
     capture, writer, losses = opened()
     began(capture, BEGAN_NS)
-    for number in range(40):
+    for number in range(count):
         capture.picture(picture(number))
+    return capture, writer, losses
+
+
+def test_pictures_on_their_way_when_a_recording_ends_belong_to_it() -> None:
+    """An encoder takes its time: the hold is known before the last pictures from before it are there."""
+    capture, writer, losses = recorded(40)
     end_ns = instant(45) + 1
     capture.stop(at(end_ns), "button", {})
     for number in range(40, 46):
@@ -130,20 +84,14 @@ def test_pictures_on_their_way_when_a_recording_ends_belong_to_it() -> None:
 
 
 def test_a_recording_ends_without_waiting_when_its_last_picture_is_there() -> None:
-    capture, writer, _ = opened()
-    began(capture, BEGAN_NS)
-    for number in range(40):
-        capture.picture(picture(number))
+    capture, writer, _ = recorded(40)
     capture.stop(at(instant(37)), "button", {})
     assert writer.end is not None
     assert max(writer.pictures) == instant(37)
 
 
 def test_a_camera_that_fell_silent_is_waited_for_half_a_second_and_told() -> None:
-    capture, writer, _ = opened()
-    began(capture, BEGAN_NS)
-    for number in range(40):
-        capture.picture(picture(number))
+    capture, writer, _ = recorded(40)
     end_ns = instant(39) + 150_000_000
     capture.stop(at(end_ns), "button", {})
     capture.look(at(end_ns + 400_000_000))
@@ -158,10 +106,7 @@ def test_a_camera_that_fell_silent_is_waited_for_half_a_second_and_told() -> Non
 
 
 def test_the_next_recording_does_not_wait_for_the_last_ones_pictures() -> None:
-    capture, writer, _ = opened()
-    began(capture, BEGAN_NS)
-    for number in range(40):
-        capture.picture(picture(number))
+    capture, writer, _ = recorded(40)
     capture.stop(at(instant(42)), "button", {})
     began(capture, instant(43))
     assert writer.end == (instant(42), "button")
@@ -169,10 +114,7 @@ def test_the_next_recording_does_not_wait_for_the_last_ones_pictures() -> None:
 
 def test_what_the_sensor_left_out_before_the_inbox_was_full_is_told_too() -> None:
     """Two losses, one behind the other: the second does not hide the first."""
-    capture, writer, losses = opened()
-    began(capture, BEGAN_NS)
-    for number in range(24):
-        capture.picture(picture(number))
+    capture, writer, losses = recorded(24)
     capture.dropped(PicturesDropped(at(instant(28)), at(instant(30)), 2))
     for number in range(30, 45):
         capture.picture(picture(number))
@@ -186,10 +128,7 @@ def test_what_the_sensor_left_out_before_the_inbox_was_full_is_told_too() -> Non
 
 
 def test_a_broken_picture_after_a_loss_is_told_too() -> None:
-    capture, writer, _ = opened()
-    began(capture, BEGAN_NS)
-    for number in range(15):
-        capture.picture(picture(number))
+    capture, writer, _ = recorded(15)
     capture.dropped(PicturesDropped(at(instant(15)), at(instant(20)), 5))
     capture.picture(picture(20, broken=True))
     for number in range(21, 30):
@@ -201,17 +140,9 @@ def test_a_broken_picture_after_a_loss_is_told_too() -> None:
     assert writer.holes(BEGAN_NS, instant(44)) == []
 
 
-FATES = st.lists(
-    st.tuples(st.sampled_from(["comes", "comes", "lost", "broken", "held up"]), st.integers(1, 9)), min_size=20, max_size=40
-).map(lambda runs: [fate for fate, length in runs for _ in range(length)])
-
-
 def test_a_broken_picture_from_after_the_hold_is_no_loss_of_the_recording() -> None:
     """The hold is known a moment late; what came in that moment was not of the recording."""
-    capture, writer, _ = opened()
-    began(capture, BEGAN_NS)
-    for number in range(25):
-        capture.picture(picture(number))
+    capture, writer, _ = recorded(25)
     capture.picture(picture(29, broken=True))
     capture.stop(at(instant(28)), "button", {})
     capture.picture(picture(30))
@@ -221,15 +152,17 @@ def test_a_broken_picture_from_after_the_hold_is_no_loss_of_the_recording() -> N
 
 def test_a_stream_that_breaks_after_the_hold_leaves_the_last_gop_its_own_signature() -> None:
     """What breaks it may be the camera's end: nothing comes any more that would carry the signature."""
-    capture, writer, _ = opened()
-    began(capture, BEGAN_NS)
-    for number in range(40):
-        capture.picture(picture(number))
+    capture, writer, _ = recorded(40)
     capture.stop(at(instant(42)), "button", {})
     capture.interrupt()
     (final,) = writer.final
     assert final is not None
     assert final.last_ns == instant(39)
+
+
+FATES = st.lists(
+    st.tuples(st.sampled_from(["comes", "comes", "lost", "broken", "held up"]), st.integers(1, 9)), min_size=20, max_size=40
+).map(lambda runs: [fate for fate, length in runs for _ in range(length)])
 
 
 @settings(max_examples=300, deadline=None)

@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
+from helpers_capture import PICTURE_NS, Writer, at, reading
 from helpers_media import aac, x264
 
 from firmware.capture import AUDIO_FRAME_NS, Capture
-from firmware.media.gop import Gop
 from firmware.metrics import Losses
-from firmware.timebase import Timestamp, Trust
-from hal.interfaces import AudioFrame, ClockReading, ClockTrust, Picture
+from hal.interfaces import AudioFrame, Picture
 
-WALL_NS = 1_795_421_687_000_000_000
-PICTURE_NS, UNIT_NS = 33_333_333, 21_333_333
-
-
-class Writer:
-    """Takes what a custodian would be given."""
-
-    def __init__(self) -> None:
-        self.gops: list[Gop] = []
-
-    def submit_gop(self, gop: Gop) -> bool:
-        self.gops.append(gop)
-        return True
-
-    def submit_begin(self, order: Any) -> None: ...
-
-    def submit_drop(self, *what: Any) -> None: ...
-
-    def submit_end(self, final: Gop, *what: Any) -> None:
-        self.gops.append(final)
-
-    def kick(self) -> None: ...
-
-
-def reading(at_ns: int) -> ClockReading:
-    return ClockReading(at_ns, WALL_NS + at_ns, ClockTrust.RTC)
-
-
-def at(ns: int) -> Timestamp:
-    return Timestamp(ns, WALL_NS + ns, Trust.RTC)
+UNIT_NS = 21_333_333
 
 
 def test_sound_of_the_mute_is_not_kept_though_it_came_first() -> None:
@@ -76,8 +45,8 @@ def test_sound_of_the_mute_is_not_kept_though_it_came_first() -> None:
     capture.stop(at(5_000_000_000), "button", {})
     capture.finish()
     assert late
-    kept = [sound.time.boottime_ns for gop in writer.gops for sound in gop.audio]
+    kept = [sound.time.boottime_ns for gop in writer.kept for sound in gop.audio]
     assert [one for one in kept if muted - AUDIO_FRAME_NS <= one < unmuted] == []
     assert max(one for one in kept if one < muted) >= muted - AUDIO_FRAME_NS - UNIT_NS
     assert min(one for one in kept if one >= unmuted) < unmuted + UNIT_NS
-    assert sum(len(gop.units) for gop in writer.gops) == 90
+    assert sum(len(gop.units) for gop in writer.kept) == 90

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import av
@@ -82,12 +83,11 @@ def test_a_recording_that_waits_for_its_last_pictures_is_whole_in_the_ledger(
     bench = make_bench(pre_event=2)
     hold(bench, 7 + tick)
     bench.world.double_press(bench.at(4))
-    silent = bench.at(10 + tick) - 100_000_000
-    bench.world.at(silent, lambda: bench.world.camera.stall_until(silent + round(silence * 1e9)))
+    for ends in (10 + tick, 21):
+        silent = bench.at(ends) - 100_000_000
+        bench.world.at(silent, partial(bench.world.camera.stall_until, silent + round(silence * 1e9)))
     bench.world.double_press(bench.at(16))
     bench.world.press(RECORD, bench.at(18), hold_ms=3060)
-    again = bench.at(21) - 100_000_000
-    bench.world.at(again, lambda: bench.world.camera.stall_until(again + round(silence * 1e9)))
     bench.world.double_press(bench.at(21.1))
     bench.run(25)
     leaves = [entry for entry in bench.entries() if entry.kind in ("ready", "end", "fault", "begin")]
