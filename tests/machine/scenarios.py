@@ -149,8 +149,7 @@ def test_shift(bench: Machine) -> None:
     assert found["sync"]["complete"] is True
     assert found["sync"]["cuts"] >= 1
     assert [leaf["recording"] for leaf in of_kind(found, "release")] == [recording]
-    # The lamp's sense line never disagreed, nor anything else; where the host holds up the whole machine, its camera was late.
-    assert {leaf["port"] for leaf in of_kind(found, "fault")} <= {"camera"}
+    assert of_kind(found, "fault") == []  # the lamp's sense line never disagreed
     assert found["hint"] == {"dock": "dock", "bay": 3, "host": DOCK[0], "port": DOCK[1]}
     report = bench.verify(bench.directory / "store" / SERIAL)
     assert report.verdict is Verdict.AUTHENTIC, report.as_dict()
