@@ -327,6 +327,9 @@ class Custodian:
                 self._report_found(run())
             case BeginOrder():
                 self._begin(operation)
+            case op.Papers():
+                if self._recorder is not None:
+                    self._recorder.write_papers()
             case op.End(final, at, cause, notes):
                 self._end(final, at, cause, notes)
             case op.MarkAt() | op.Drop() | op.MuteAt():
@@ -378,6 +381,7 @@ class Custodian:
         if self._stays_muted:
             self._stays_muted = False
             self._pending.appendleft(op.MuteAt(order.at, True))
+        self._pending.appendleft(op.Papers())
 
     def _keep_snapshot(self) -> None:
         """The next boot reads the ledger from the beginning of the recording that just ended, not from the camera's first day."""

@@ -29,6 +29,11 @@ class Errand:
 
 
 @dataclass(frozen=True, slots=True)
+class Papers:
+    """Of the recording that just began: the files that its first leaves carry."""
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     final: Gop | None
     at: Timestamp

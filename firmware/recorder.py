@@ -10,12 +10,14 @@ memory only.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
+from firmware.custody.entries import MAX_PAPER_BYTES
 from firmware.evidence import cms
 from firmware.evidence.jcs import canonical
 from firmware.evidence.manifest import (
@@ -47,7 +49,7 @@ from firmware.storage import durable
 from firmware.storage import vault as names
 from firmware.storage.ledger_file import Draft, Ledger
 from firmware.storage.vault import Vault
-from firmware.timebase import Timestamp
+from firmware.timebase import Timestamp, parse_utc
 from hal.errors import HalError
 
 
@@ -121,6 +123,8 @@ class Recorder:
         self._mutes: list[Mute] = []
         self._muted_since: int | None = None
         self._begin: Begin
+        self._unwritten: list[tuple[str, bytes]] = []
+        """Papers that the ledger carries and that are not files yet."""
         self._last_leaf = -1
 
     @property
@@ -142,7 +146,8 @@ class Recorder:
         return self._muted_since is not None
 
     def begin(self) -> None:
-        """Make ``begin.json``, its signature and its leaf durable: the activation itself is now a fact (BWC-POL-01, -03)."""
+        """Make the activation a fact (BWC-POL-01, -03): its leaf, and in the same write the papers that it names, so that a press waits for
+        one flush. The files follow (:meth:`write_papers`). Papers that are too long for a leaf are files before it (W1)."""
         order, context = self._order, self._context
         assignment = self._seal(canonical(order.assignment))
         self._begin = Begin(
@@ -167,11 +172,19 @@ class Recorder:
             order=order.order,
         )
         data = self._begin.to_bytes()
-        signature = context.sign(data, order.at.wall_ns)
-        papers = [(names.ASSIGNMENT, assignment), (names.BEGIN, data), (names.BEGIN_SIGNATURE, signature)]
-        self._vault.begin(order.recording, papers)
+        self._unwritten = [(names.ASSIGNMENT, assignment), (names.BEGIN, data)]
+        carried = paper_drafts(order.recording, self._unwritten, order.at)
+        if not carried:
+            self.write_papers()
         fields = {"recording": order.recording, "begin_sha256": sha256(data).hex(), "cause": order.cause}
-        self.append([Draft("begin", order.at, fields)])
+        self.append([Draft("begin", order.at, fields), *carried])
+
+    def write_papers(self) -> None:
+        """``begin.json``, its signature and the assignment as files; nothing where they are already. Before any other leaf that names a
+        file (W1)."""
+        if self._unwritten:
+            write_papers(self._context, self._vault, self._begin, self._unwritten)
+            self._unwritten = []
 
     def commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
         """Make GOPs durable as one group: every file synced, one directory sync, one ledger append (W1, W4).
@@ -208,6 +221,7 @@ class Recorder:
 
         After an error of the volume it may be called again with the same arguments; what is done is not done twice.
         """
+        self.write_papers()
         if final is not None and not self._finished:
             signer = copy(self._signer)
             self._commit([signer.finish(final)], at)
@@ -233,6 +247,7 @@ class Recorder:
     def _commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
         """Signer and fragmenter work on copies, taken over only once everything is durable: a group that the volume refuses
         leaves no trace, and can be tried again or dropped."""
+        self.write_papers()
         files: list[tuple[str, bytes]] = []
         drafts: list[Draft] = []
         init, fragmenter = self._init, copy(self._fragmenter)
@@ -292,6 +307,20 @@ class Recorder:
 
 def _boottime(at: Timestamp) -> int:
     return at.boottime_ns
+
+
+def paper_drafts(recording: str, papers: durable.Files, at: Timestamp) -> list[Draft]:
+    """``paper`` leaves with these files; none at all when one of them is too long for a leaf."""
+    if any(len(data) > MAX_PAPER_BYTES for _, data in papers):
+        return []
+    content = [(name, base64.b64encode(data).decode("ascii")) for name, data in papers]
+    return [Draft("paper", at, {"recording": recording, "name": name, "content": text}) for name, text in content]
+
+
+def write_papers(context: RecordingContext, vault: Vault, begin: Begin, papers: durable.Files) -> None:
+    """The files of an activation, with a signature over ``begin.json``; whatever stands under their names was not promised."""
+    signature = context.sign(begin.to_bytes(), parse_utc(begin.utc))
+    vault.begin(begin.recording, [*papers, (names.BEGIN_SIGNATURE, signature)])
 
 
 def init_fields(recording: str, init: SealedObject) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from functools import partial
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware.custody.entries import Entry
+from firmware.custody.entries import Entry, carried
 from firmware.custody.snapshot import Snapshot
 from firmware.errors import FormatError, IntegrityError, OathcamError
 from firmware.evidence.manifest import Begin, End, FragmentRecord, Gap, LedgerSpan, Manifest, Mark, Mute, Recovered, SealedObject
 from firmware.evidence.primitives import sha256
 from firmware.identity import RecordingContext
-from firmware.recorder import append_end, build_manifest, close_recording, set_aside
+from firmware.recorder import append_end, build_manifest, close_recording, set_aside, write_papers
 from firmware.rereading import own_manifest
 from firmware.storage import vault as names
 from firmware.storage.ledger_file import LOG, Draft, Ledger, OpenedLedger
@@ -55,6 +55,8 @@ class _Traces:
     """What the ledger says of one recording."""
 
     begin: Entry | None = None
+    papers: list[Entry] = field(default_factory=list)
+    """Files that the begin leaf's batch carries."""
     init: Entry | None = None
     fragments: list[Entry] = field(default_factory=list)
     marks: list[Entry] = field(default_factory=list)
@@ -68,8 +70,8 @@ class _Traces:
 
     @property
     def last_index(self) -> int:
-        entries = [entry for entry in (self.begin, self.init, *self.fragments, *self.marks, *self.drops, *self.mutes) if entry]
-        return max(entry.n for entry in entries)
+        told = (self.begin, self.init, *self.papers, *self.fragments, *self.marks, *self.drops, *self.mutes)
+        return max(entry.n for entry in told if entry)
 
 
 def open_ledger(volume: Volume, vault: Vault, key_store: KeyStore, public_key: ec.EllipticCurvePublicKey, origin: str) -> OpenedLedger:
@@ -274,6 +276,7 @@ class Recovery:
     def _close(self, recording: str, trace: _Traces, now: Timestamp) -> None:
         """Write the manifest that the power cut prevented, from begin.json and the leaves alone (BWC-POL-28)."""
         assert trace.begin is not None
+        self._write_papers(trace)
         begin = self._read_begin(recording, trace.begin, now)
         if begin is None:
             self.stays_open = True
@@ -294,6 +297,15 @@ class Recovery:
             mutes=_mutes(trace.mutes, end.boottime_us),
         )
         close_recording(self._context, self._vault, self._ledger, manifest, now)
+
+    def _write_papers(self, trace: _Traces) -> None:
+        """What the begin leaf's batch carries, as files: they follow their leaf, and power may have gone in between. Not once a leaf says
+        that they were durable: only then may others name files of the recording (W1)."""
+        assert trace.begin is not None
+        papers = carried(trace.papers)
+        data = papers.get(names.BEGIN, b"")
+        if trace.init is None and sha256(data).hex() == trace.begin.fields["begin_sha256"]:
+            write_papers(self._context, self._vault, Begin.from_bytes(data), tuple(papers.items()))
 
     def _read_twice(self, recording: str, name: str) -> bytes:
         """Nothing when it is not there. A card that fails once must not leave a recording open until the next boot."""
@@ -333,6 +345,8 @@ def _trace(entries: Sequence[Entry]) -> dict[str, _Traces]:
         match entry.kind:
             case "begin":
                 trace.begin = entry
+            case "paper":
+                trace.papers.append(entry)
             case "init":
                 trace.init = entry
             case "fragment":

@@ -10,6 +10,7 @@ boot           counter, firmware (version), firmware_sha256, backend, key_protec
 ready          nothing: from here on a press records at once, with the pre-event buffer running
 sleep, wake    nothing: no pictures at all, by the wearer's wish, and back (BWC-POL-16)
 begin          recording, begin_sha256 (of begin.json), cause
+paper          recording, name, content (base64): a file that the `begin` leaf of the same batch names, and that is not written before it
 init           recording, plain, plain_bytes, sealed, sealed_bytes: the init segment is durable
 fragment       recording, seq, start_us, start_utc, duration_us, pictures, audio_frames, plain, plain_bytes, sealed,
                sealed_bytes: the fragment is promised
@@ -53,7 +54,8 @@ and what it was are sealed, and only that a recording is critical is not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +69,8 @@ LAYER = "ledger entry"
 MAX_LEAF_BYTES = 16_384
 MAX_ANNOTATION_BYTES = 11_800
 """Bytes of a sealed annotation: sixteen recipients with RSA keys of 4096 bits need 10,326, sixteen on P-384 4,149."""
+MAX_PAPER_BYTES = MAX_ANNOTATION_BYTES
+"""Bytes of a file that a leaf carries; larger ones are written before the leaf that names them."""
 _MAX_TEXT = 200
 
 _any_integer = f.integer(-f.MAX_INTEGER)
@@ -91,6 +95,7 @@ KINDS: Mapping[str, dict[str, f.Check]] = {
     "sleep": {},
     "wake": {},
     "begin": {**_recording, "begin_sha256": f.digest, "cause": f.token},
+    "paper": {**_recording, "name": f.one_of("assignment.json.p7m", "begin.json"), "content": f.base64_of(MAX_PAPER_BYTES)},
     "init": {**_recording, **_sealed_object},
     "fragment": {
         **_recording,
@@ -191,6 +196,11 @@ class Entry:
         time = Timestamp(found["boottime_us"] * 1000, found["utc"], _TRUST[found["trust"]])
         kind = found["type"]
         return cls(found["n"], kind, time, found["boot"], {name: found[name] for name in KINDS[kind]})
+
+
+def carried(papers: Sequence[Entry]) -> dict[str, bytes]:
+    """The files that these ``paper`` leaves carry, by name."""
+    return {str(entry.fields["name"]): base64.b64decode(entry.fields["content"]) for entry in papers}
 
 
 def printable(text: object) -> str:

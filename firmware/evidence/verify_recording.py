@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
-from firmware.custody.entries import Entry
+from firmware.custody.entries import Entry, carried
 from firmware.custody.receipt import Receipt, check_receipt
 from firmware.errors import FormatError, IntegrityError, RefusedError, UnavailableError
 from firmware.evidence import cms, cms_token, pki
@@ -58,7 +58,7 @@ class RecordingCheck:
 
     def run(self, ledger_of: str = "") -> tuple[tuple[Finding, ...], dict[str, Any]]:
         """``ledger_of``: the serial of the camera whose ledger the leaves are from."""
-        if not self._files and self._told("begin"):
+        if not self._files and self._told("begin") and not self._unwritten():
             text = "the ledger tells of it, no leaf releases it, and none of its files is there"
             self._book.add(Severity.BAD, "ledger", "recording-removed", text, utc=self._told("begin")[0].time.utc)
             return self._book.findings(), {}
@@ -93,6 +93,12 @@ class RecordingCheck:
     def _is_open(self) -> bool:
         return _MANIFEST not in self._files and bool(self._told("begin")) and not self._told("end")
 
+    def _unwritten(self) -> bool:
+        """The begin leaf's batch carries the papers, and no leaf says that they were durable as files: power went just then."""
+        begin, data = self._told("begin")[0], carried(self._told("paper")).get(_BEGIN, b"")
+        settled = self._told("init") or self._told("end") or self._last_boot > begin.boot
+        return not settled and sha256(data).hex() == begin.fields["begin_sha256"]
+
     def _run_open(self, ledger_of: str) -> None:
         """Its leaves stand in for the manifest: what was promised is checked, what the end would have said is missing."""
         begin = self._told("begin")[0]
@@ -102,9 +108,13 @@ class RecordingCheck:
         else:
             text = "it was begun and not closed: there is no manifest, and its last seconds may be missing"
             self._book.add(Severity.MISSING, "manifest", "recording-open", text, file=_MANIFEST, utc=begin.time.utc, remedy=_BOOT)
-        data = self._signed(_BEGIN, "begin")
-        if data is not None and sha256(data).hex() != begin.fields["begin_sha256"]:
-            self._book.add(Severity.BAD, "begin", "paper-differs", "begin.json is not the one that its leaf names", file=_BEGIN)
+        if self._unwritten():
+            text = "the ledger carries its papers, and no leaf says yet that they were written as files"
+            self._book.add(Severity.NOTE, "begin", "papers-unwritten", text, file=_BEGIN)
+        else:
+            data = self._signed(_BEGIN, "begin")
+            if data is not None and sha256(data).hex() != begin.fields["begin_sha256"]:
+                self._book.add(Severity.BAD, "begin", "paper-differs", "begin.json is not the one that its leaf names", file=_BEGIN)
         if self._signers - {ledger_of}:
             text = f"the ledger is that of camera {ledger_of!r}, and {', '.join(sorted(self._signers))} signed begin.json"
             self._book.add(Severity.BAD, "ledger", "ledger-foreign", text, file=_BEGIN)
@@ -214,6 +224,9 @@ class RecordingCheck:
             return
         begins = [entry.fields["begin_sha256"] for entry in by_kind.get("begin", [])]
         self._expect("begin leaf", begins, [manifest.begin_sha256])
+        named = {_BEGIN: manifest.begin_sha256, ASSIGNMENT: manifest.assignment.sealed_sha256 if manifest.assignment else ""}
+        for name, data in carried(by_kind.get("paper", [])).items():
+            self._expect(f"{name} in a leaf", sha256(data).hex(), named[name])
         manifests = [entry.fields["manifest_sha256"] for entry in by_kind.get("end", [])]
         self._expect("end leaf", manifests, [sha256(manifest.to_bytes()).hex()])
         told = {entry.fields["seq"]: entry for entry in by_kind.get("fragment", [])}

@@ -2,7 +2,8 @@
 
 Write order (numbered; the other modules cite these numbers):
 
-W1  A leaf refers only to durable bytes: a file's bytes and its name are synced before its leaf is written.
+W1  A leaf refers only to durable bytes: a file's bytes and its name are synced before its leaf is written, or leaves of the same batch
+    carry the bytes.
 W2  Every file in the vault is named by a leaf, or belongs to the group being written, or is set aside and reported.
 W3  A recording leaves only after a verified receipt and the receipt's leaf are durable.
 W4  Leaves and the signature over them reach the card in one write and one sync; what follows the last good signature is

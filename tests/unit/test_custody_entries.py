@@ -32,6 +32,7 @@ EXAMPLES = {
     "sleep": {},
     "wake": {},
     "begin": {**_R, "begin_sha256": _H, "cause": "button"},
+    "paper": {**_R, "name": "begin.json", "content": "e30="},
     "init": {**_R, **_SEALED},
     "fragment": {
         **_R,

@@ -125,6 +125,7 @@ _WORDS: Mapping[str, Callable[[_F], str]] = {
     "mark": lambda f: "The wearer set a mark",
     "mute": lambda f: "Sound muted",
     "unmute": lambda f: "Sound on again",
+    "paper": lambda f: f"Carried by the ledger until it is a file: {f['name']}",
     "annotation": lambda f: f"What the wearer answered, sealed: {_ABOUT[f['about']]}",
     "critical": lambda f: "The wearer flagged the recording as critical",
     "picture": lambda f: _SEEN[f["finding"]],

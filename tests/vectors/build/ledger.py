@@ -33,6 +33,7 @@ def entry(n: int, kind: str, **fields: object) -> Entry:
     """A leaf with fields that fit its kind."""
     body = {name: "c2VhbGVk" if (kind, name) == ("annotation", "sealed") else _sample(name) for name in KINDS[kind]}
     body |= {"cause": "order"} if kind == "unassign" else {}
+    body |= {"name": "begin.json", "content": "c2VhbGVk"} if kind == "paper" else {}
     return Entry(n, kind, Timestamp((5 + n) * 10**9, NOW_NS + n * 10**9, Trust.RTC), 1, {**body, **fields})
 
 
@@ -50,6 +51,7 @@ def leaf_vectors() -> Iterator[Vector]:
         yield _leaf(kind, f"a leaf of the kind {kind!r}", entry(index, kind).to_bytes())
     whole = entry(3, "begin").to_bytes()
     value, sealed = json.loads(whole), json.loads(entry(4, "annotation").to_bytes())
+    paper = json.loads(entry(4, "paper").to_bytes())
     early = entry(3, "dock").to_bytes().replace(b'"utc":"2026', b'"utc":"0026')
     yield _leaf("year-26", "a clock far off: years have four digits", early)
     wrong = {
@@ -70,6 +72,8 @@ def leaf_vectors() -> Iterator[Vector]:
         "recording-path": ("a recording that climbs", {**value, "recording": "../x"}, "recording"),
         "sealed-other-base64": ("a sealed answer in another base64", {**sealed, "sealed": "c2VhbGV="}, "sealed"),
         "about-other": ("an answer to what nobody asks", {**sealed, "about": "mood"}, "about"),
+        "paper-other": ("a file that no leaf carries", {**paper, "name": "manifest.json"}, "name"),
+        "paper-other-base64": ("a file in another base64", {**paper, "content": "c2VhbGV="}, "content"),
         "cause-spaced": ("a cause that is no token", {**value, "cause": "by hand"}, "cause"),
     }
     for name, (shows, document, reason) in wrong.items():
