@@ -20,6 +20,7 @@ from firmware.annotating import annotation_drafts
 from firmware.custody.snapshot import Receipted
 from firmware.docktime import Published
 from firmware.errors import OathcamError
+from firmware.evidence.cms import Sealer
 from firmware.handover import Handover, Progress
 from firmware.identity import RecordingContext
 from firmware.media.gop import Gop
@@ -75,6 +76,7 @@ class Custodian:
         """Each has one writer, the loop and the worker: a sum that both changed would lose a change now and then."""
         self.queue, self.waiting = Peak(), Peak()
         """Operations that wait, and bytes of GOPs that wait, as of the newest that was submitted."""
+        self._sealer = Sealer(context.recipients, context.random_bytes)
         self._recorder: Recorder | None = None
         self._newest = ""
         self._troubled = False
@@ -221,6 +223,7 @@ class Custodian:
         next :meth:`kick`; only GOPs are ever dropped, when there is no room for them, and then by a ``drop`` entry."""
         self._running = True
         self._drain()
+        self._sealer.prepare()
         self._running = False
 
     def _drain(self) -> None:
@@ -373,7 +376,7 @@ class Custodian:
         opened = self._evidence
         receipted = tuple(Receipted.of(one, warrant.receipt_leaf, opened.receipted[one]) for one, warrant in opened.warrants.items())
         place = opened.ledger.place
-        recorder = Recorder(self._context, opened.vault, opened.ledger, order, self._promised)
+        recorder = Recorder(self._context, opened.vault, opened.ledger, order, self._sealer.seal, self._promised)
         recorder.begin()
         self._recorder = recorder
         self._newest = order.recording

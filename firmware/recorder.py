@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from firmware.custody.entries import MAX_PAPER_BYTES
-from firmware.evidence import cms
 from firmware.evidence.jcs import canonical
 from firmware.evidence.manifest import (
     MAX_GAPS,
@@ -104,12 +103,14 @@ class Recorder:
         vault: Vault,
         ledger: Ledger,
         order: BeginOrder,
+        seal: Callable[[bytes], bytes],
         promised: Callable[[Promise], object],
     ) -> None:
         self._context = context
         self._vault = vault
         self._ledger = ledger
         self._order = order
+        self._seal = seal
         self._promised = promised
         self._signer = StreamSigner(context.chain_pem, context.sign_digest, context.signature_max_bytes, context.vendor)
         self._fragmenter: Fragmenter | None = None
@@ -288,9 +289,6 @@ class Recorder:
             sealed_bytes=len(sealed),
         )
         return _Made(record, sealed, end, gop.units[-1].time)
-
-    def _seal(self, plain: bytes) -> bytes:
-        return cms.seal(plain, self._context.recipients, self._context.random_bytes)
 
     def append(self, drafts: Sequence[Draft]) -> None:
         """Leaves about this recording, one batch."""

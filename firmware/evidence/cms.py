@@ -4,7 +4,7 @@ Responsible for the two objects of evidence format §3, both ways, each also rea
 (``openssl cms -decrypt``, ``openssl cms -verify``). Refuses to know what the content is, where keys live, what time it is;
 structures are :mod:`firmware.evidence.cms_asn1`, primitives :mod:`firmware.evidence.primitives`.
 
-Invariants: a fresh content key and nonce per object, forgotten on return: who sealed cannot open (BWC-POL-33). A bit flipped
+Invariants: a fresh content key and nonce per object, forgotten with it: who sealed cannot open (BWC-POL-33). A bit flipped
 in the content, or in what its reader needs of the rest, gives an error and no output (BWC-POL-24); what belongs to another
 recipient is not authenticated by CMS: the manifest's hash of the sealed object covers it. With the same random bytes and EC
 recipients the object is the same.
@@ -83,14 +83,55 @@ def seal(plain: primitives.Buffer | Sequence[primitives.Buffer], recipients: Seq
     Draws, in this order: the content key (32 bytes), the nonce (12), and per EC recipient the seed of an ephemeral key
     (40 for P-256, 56 for P-384). ``ValueError`` without recipients or with a repeated one. Source: RFC 5083, 5084 and 5753.
     """
-    if not 1 <= len({one.key_id for one in recipients}) == len(recipients) <= MAX_RECIPIENTS:
-        raise ValueError(f"expected 1 to {MAX_RECIPIENTS} different recipients, got {len(recipients)}")
-    key, nonce = random_bytes(primitives.KEY_BYTES), random_bytes(primitives.NONCE_BYTES)
-    infos = [_recipient_info(one, key, random_bytes) for one in recipients]
-    parts = [plain] if isinstance(plain, (bytes, bytearray, memoryview)) else plain
-    ciphertext, tag = primitives.gcm_encrypt(key, nonce, parts)
-    parameters = der.GcmParameters(nonce=nonce, icv_bytes=primitives.TAG_BYTES)
-    return der.encode_sealed(asn1.SetOf(infos), der.GcmAlgorithm(oid=der.AES256_GCM, parameters=parameters), ciphertext, tag)
+    return _Envelope.make(recipients, random_bytes).close(plain)
+
+
+class Sealer:
+    """Seals to the same recipients one object after the other, as :func:`seal` does. Not thread-safe.
+
+    :meth:`prepare` makes the keys of the next object ahead, when there is time: two thirds of what sealing a small one takes, and a press
+    waits for it. They are of one object, and forgotten with it. Until then they open nothing.
+    """
+
+    def __init__(self, recipients: Sequence[Recipient], random_bytes: RandomBytes) -> None:
+        self._recipients = recipients
+        self._random_bytes = random_bytes
+        self._next: _Envelope | None = None
+
+    def prepare(self) -> None:
+        if self._next is None:
+            self._next = _Envelope.make(self._recipients, self._random_bytes)
+
+    def seal(self, plain: bytes) -> bytes:
+        """One AuthEnvelopedData, DER; see :func:`seal`."""
+        self.prepare()
+        envelope, self._next = self._next, None
+        assert envelope is not None
+        return envelope.close(plain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    """A sealed object without its content: its key, and everything that does not depend on what it holds. For one content, ever."""
+
+    key: bytes
+    nonce: bytes
+    head: der.SealedHead
+
+    @classmethod
+    def make(cls, recipients: Sequence[Recipient], random_bytes: RandomBytes) -> _Envelope:
+        if not 1 <= len({one.key_id for one in recipients}) == len(recipients) <= MAX_RECIPIENTS:
+            raise ValueError(f"expected 1 to {MAX_RECIPIENTS} different recipients, got {len(recipients)}")
+        key, nonce = random_bytes(primitives.KEY_BYTES), random_bytes(primitives.NONCE_BYTES)
+        infos = [_recipient_info(one, key, random_bytes) for one in recipients]
+        parameters = der.GcmParameters(nonce=nonce, icv_bytes=primitives.TAG_BYTES)
+        head = der.SealedHead.of(asn1.SetOf(infos), der.GcmAlgorithm(oid=der.AES256_GCM, parameters=parameters))
+        return cls(key, nonce, head)
+
+    def close(self, plain: primitives.Buffer | Sequence[primitives.Buffer]) -> bytes:
+        parts = [plain] if isinstance(plain, (bytes, bytearray, memoryview)) else plain
+        ciphertext, tag = primitives.gcm_encrypt(self.key, self.nonce, parts)
+        return der.encode_sealed(self.head, ciphertext, tag)
 
 
 def _recipient_info(recipient: Recipient, key: bytes, random_bytes: RandomBytes) -> der.KeyAgreeRecipient | der.KeyTransportRecipient:

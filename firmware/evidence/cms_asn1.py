@@ -7,6 +7,7 @@ does not parse, and what parses re-encodes to the same bytes (checked by :func:`
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from cryptography import x509
@@ -179,7 +180,7 @@ class SealedInfo:
 
 @asn1.sequence
 class _EnvelopeHead:
-    """The fields of AuthEnvelopedData before the encrypted content; an encoding of its own only in :func:`encode_sealed`."""
+    """The fields of AuthEnvelopedData before the encrypted content; an encoding of its own only in :class:`SealedHead`."""
 
     version: int
     recipients: asn1.SetOf[KeyTransportRecipient | Annotated[KeyAgreeRecipient, asn1.Implicit(1)]]
@@ -261,9 +262,20 @@ def encode(value: Any) -> bytes:
     return asn1.encode_der(value)
 
 
-def encode_sealed(
-    recipients: asn1.SetOf[KeyTransportRecipient | KeyAgreeRecipient], algorithm: GcmAlgorithm, content: bytes, mac: bytes
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class SealedHead:
+    """Of a :class:`SealedInfo`, DER: what stands before the lengths that depend on the content."""
+
+    envelope: bytes
+    content: bytes
+
+    @classmethod
+    def of(cls, recipients: asn1.SetOf[KeyTransportRecipient | KeyAgreeRecipient], algorithm: GcmAlgorithm) -> SealedHead:
+        envelope = _EnvelopeHead(version=0, recipients=recipients)
+        return cls(_fields(envelope), _fields(_ContentHead(content_type=DATA, algorithm=algorithm)))
+
+
+def encode_sealed(parts: SealedHead, content: bytes, mac: bytes) -> bytes:
     """DER of a :class:`SealedInfo`, the same as :func:`encode` makes of it (tested), with ``content`` copied once.
 
     ``encode`` copies it five times, which for a fragment costs three times what enciphering it does (measured). So the library
@@ -271,9 +283,9 @@ def encode_sealed(
     """
     tail, behind = encode(mac), len(content)
     head = _opened(_CONTEXT_0, b"", behind)
-    head = _opened(_SEQUENCE, _fields(_ContentHead(content_type=DATA, algorithm=algorithm)) + head, behind)
+    head = _opened(_SEQUENCE, parts.content + head, behind)
     behind += len(tail)
-    head = _opened(_SEQUENCE, _fields(_EnvelopeHead(version=0, recipients=recipients)) + head, behind)
+    head = _opened(_SEQUENCE, parts.envelope + head, behind)
     head = _opened(_CONTEXT_0 | _CONSTRUCTED, head, behind)
     head = _opened(_SEQUENCE, encode(AUTH_ENVELOPED_DATA) + head, behind)
     return b"".join((head, content, tail))
