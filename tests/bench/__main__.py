@@ -57,7 +57,10 @@ class Group:
 
 GROUPS = {
     "evidence": Group(
-        ("evidence_path_cpu", "evidence_path_cpu_framed_peer", "evidence_path_cpu_vs_picamera2", "peak_memory_over_buffer_mb"),
+        (
+            *("evidence_path_cpu", "evidence_path_floor", "evidence_path_floor_with_keys", "evidence_path_cpu_framed_peer"),
+            *("evidence_path_cpu_vs_picamera2", "evidence_path_floor_vs_picamera2", "peak_memory_over_buffer_mb"),
+        ),
         lambda shop, options: pipeline.evidence(shop, options.rounds, options.minutes),
     ),
     "verify": Group(("verify_vs_decode",), lambda shop, options: pipeline.verification(shop, min(2, options.rounds))),

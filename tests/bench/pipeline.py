@@ -2,7 +2,8 @@
 
 Ours: pre-event buffer, media signing, fragments, hashing, sealing to two recipients, durable writes, ledger with signatures, signed
 manifest. Peers on the same stream in the same run: ``ffmpeg -c copy`` into fragmented MP4 piped through ``age -r``, which neither signs
-nor hashes nor syncs; picamera2's ring and file writer (``ring.py``), which do not even encipher.
+nor hashes nor syncs; picamera2's ring and file writer (``ring.py``), which do not even encipher. The floor (``floor.py``) is what the
+formats ask for by themselves, held against the same peers.
 """
 
 from __future__ import annotations
@@ -61,6 +62,15 @@ class Pipeline:
         target.unlink()
         return float(json.loads(done.output)["cpu_s"]) / self._minutes
 
+    def floor(self) -> tuple[float, float]:
+        """CPU seconds per minute of footage that the formats' own hashing, enciphering, copying and writing cost; and with key agreements,
+        signatures and syncs."""
+        target = self._directory / "floor"
+        target.mkdir()
+        done = json.loads(run((sys.executable, HERE / "floor.py", self._stream.annexb, str(self._minutes), target)).output)
+        shutil.rmtree(target)
+        return done["bytes"] / self._minutes, done["whole"] / self._minutes
+
     def ours(self, profile: str = "") -> tuple[float, float]:
         """CPU seconds per minute of footage, and peak memory over the pre-event buffer in MB."""
         camera = self._directory / "camera"
@@ -108,12 +118,15 @@ class Pipeline:
 
 def evidence(shop: Workshop, rounds: int, minutes: int) -> Figures:
     bench = Pipeline(shop, minutes)
-    measured = [(*bench.ours(), bench.peer(framed=False), bench.peer(framed=True), bench.ring()) for _ in range(rounds)]
-    cpu_s, memory_mb, peer_s, framed_s, ring_s = (statistics.median(column) for column in zip(*measured, strict=True))
+    measured = [(*bench.ours(), *bench.floor(), bench.peer(framed=False), bench.peer(framed=True), bench.ring()) for _ in range(rounds)]
+    cpu_s, memory_mb, bytes_s, whole_s, peer_s, framed_s, ring_s = (statistics.median(column) for column in zip(*measured, strict=True))
     return {
         "evidence_path_cpu": result(cpu_s, "CPU s/min", "ffmpeg -c copy | age -r", peer_s, 0.8),
+        "evidence_path_floor": result(bytes_s, "CPU s/min", "ffmpeg -c copy | age -r", peer_s, None),
+        "evidence_path_floor_with_keys": result(whole_s, "CPU s/min", "ffmpeg -c copy | age -r", peer_s, None),
         "evidence_path_cpu_framed_peer": result(cpu_s, "CPU s/min", "the same, reading MP4", framed_s, None),
         "evidence_path_cpu_vs_picamera2": result(cpu_s, "CPU s/min", "picamera2 CircularOutput2 to PyavOutput", ring_s, 4.0),
+        "evidence_path_floor_vs_picamera2": result(whole_s, "CPU s/min", "picamera2 CircularOutput2 to PyavOutput", ring_s, None),
         "peak_memory_over_buffer_mb": result(memory_mb, "MB", "", None, 64.0),
     }
 
