@@ -68,6 +68,27 @@ def test_every_object_has_its_own_key_and_nonce():
     assert cms.seal(PLAIN, agency().recipients, draw)[-500:] != cms.seal(PLAIN, agency().recipients, draw)[-500:]
 
 
+def test_a_sealer_seals_as_seal_does_and_what_it_prepares_serves_once():
+    """BWC-POL-33: prepared or not, each object has keys of its own, drawn once and in the order of the objects."""
+    drawn: list[bytes] = []
+
+    def draw(count: int) -> bytes:
+        drawn.append(source(count))
+        return drawn[-1]
+
+    source, plain = stream("sealer"), stream("sealer")
+    sealer = cms.Sealer(agency().recipients, draw)
+    made = [sealer.seal(PLAIN)]
+    for times in (1, 2, 0):
+        for _ in range(times):
+            sealer.prepare()
+        ahead = len(drawn)
+        made.append(sealer.seal(PLAIN))
+        assert (len(drawn) == ahead) == bool(times)
+    assert made == [cms.seal(PLAIN, agency().recipients, plain) for _ in made]
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_an_rsa_recipient_opens():
     """BWC-POL-34: RSA-OAEP with SHA-256."""
     key = rsa.generate_private_key(65537, 2048)
