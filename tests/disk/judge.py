@@ -109,6 +109,8 @@ class Loss:
 
     text: str
     leaf: int | None
+    name: str = ""
+    """The file."""
 
 
 @dataclass(slots=True)
@@ -152,6 +154,7 @@ def judge(card: Path, marks: Sequence[Mark], court: Court, truth: Sequence[Entry
         found.unexplained.append(f"the camera does not boot: {error}")
         found.reported.append("boot")
         return found
+    found.lost = [one for one in found.lost if not written_again(card, promises, one)]
     found.lost += lost_fragments(card, promises, leaves, truth)
     report = court.verify(card)
     found.ends_at = end_of(leaves, truth, report)
@@ -205,11 +208,20 @@ def lost_files(card: Path, promises: Promises, truth: Sequence[Entry]) -> list[L
         try:
             data = path.read_bytes()
         except OSError as error:
-            lost.append(Loss(f"{name}: {error.strerror}", leaf_of(name, truth)))
+            lost.append(Loss(f"{name}: {error.strerror}", leaf_of(name, truth), name))
             continue
         if hashlib.sha256(data[:size]).hexdigest() != digest:
-            lost.append(Loss(f"{name}: {len(data)} bytes, of {size} promised ones some are others", leaf_of(name, truth)))
+            lost.append(Loss(f"{name}: {len(data)} bytes, of {size} promised ones some are others", leaf_of(name, truth), name))
     return lost
+
+
+def written_again(card: Path, promises: Promises, loss: Loss) -> bool:
+    """The boot wrote it from what the ledger carries: the same bytes, or the signature over them, which the verifier judges."""
+    size, digest = promises.stored.get(loss.name, (0, ""))
+    path = card / loss.name
+    if _NAMED_BY.get(path.name) != "begin" or not path.is_file():
+        return False
+    return path.name == BEGIN_SIGNATURE or hashlib.sha256(path.read_bytes()[:size]).hexdigest() == digest
 
 
 def remains(card: Path, promises: Promises) -> dict[str, tuple[set[str], int]]:
