@@ -1,7 +1,8 @@
 """Looks at the camera's small picture once a second and measures it, beside the loop.
 
 Responsible for OpenCV: a mean, a deviation and a Laplacian over blocks of pixels. It is imported by the first measurement, on the worker's
-thread, when the recorder has long been ready. Refuses to judge (``machine.picture_health``). What it sees never leaves it: the picture is
+thread, when the recorder has long been ready; its library is loaded before that without the interpreter's lock, or every thread of the
+recorder would stand still meanwhile. Refuses to judge (``machine.picture_health``). What it sees never leaves it: the picture is
 forgotten with the next one. Recording does not wait for it and is not changed by it.
 
 Threads: :meth:`LensWatch.look` is called from the loop; the worker owns the state of the judgement and posts what is news.
@@ -18,6 +19,7 @@ from firmware.shellclock import stamp
 from firmware.timebase import Timestamp
 from hal.errors import HalError
 from hal.interfaces import Camera, LumaPicture, Orientation, Worker
+from hal.library import load_beside
 
 log = logging.getLogger("oathcamd")
 
@@ -29,6 +31,7 @@ BLOCKS = 160, 90
 
 def measure(picture: LumaPicture, before: LumaPicture | None, up_g: float | None = None) -> Measure:
     """A fortieth of a millisecond for 320x180 on a PC (``make bench``: ``picture_health_cpu_ms``)."""
+    load_beside("cv2")
     import cv2
     import numpy as np
 
