@@ -9,7 +9,8 @@ mount -t hostfs -o "$job_directory" none /job
 mount -t hostfs -r -o "$libraries" none "$site"
 ip link set lo up
 cd /tmp
-PYTHONPATH=/checkout:/checkout/tests/machine PYTHONDONTWRITEBYTECODE=1 python3 -P -c "
+export PYTHONPATH=/checkout:/checkout/tests/machine PYTHONDONTWRITEBYTECODE=1 PYTHONPYCACHEPREFIX=/checkout/.cache/bytecode
+python3 -P -c "
 import importlib
 importlib.import_module('jobs.$job').run()" >/job/stdout 2>/job/stderr
 echo $? >/job/code
