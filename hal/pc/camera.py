@@ -3,7 +3,7 @@
 Responsible for pictures whose instants are their exposures', for an encoder that may be too slow, and for the end of a take, asked for
 or not. Refuses to know where pictures come from.
 
-One thread exposes, one encodes; between them four pictures wait at most. An exposure that finds no room is lost before the encoder, as
+One thread exposes, one encodes; between them ten pictures wait at most. An exposure that finds no room is lost before the encoder, as
 on a real sensor: it is missing from the instants, and everything that is delivered decodes.
 """
 
@@ -16,14 +16,16 @@ from collections.abc import Mapping
 import av
 
 from hal.canvas import Canvas
-from hal.errors import DeviceFault, HalError, HalUnavailable
+from hal.errors import DeviceFault, HalError
 from hal.instants import reading_at
 from hal.interfaces import Camera, CameraProgress, CameraSink, Clock, ClockReading, LumaPicture, Picture, VideoFormat
 from hal.luma import Stamp, shrink
 from hal.pc.feed import SECOND, Exposure, Feed
 from hal.x264 import Encoded, H264Encoder, check_bitrate, check_video
 
-_WAITING = 4
+_WAITING = 10
+"""As many as the Pi's camera has buffers. What the recorder allows an encoder to be behind (200 ms) must not cost a picture, and a busy
+laptop keeps a thread from its core for as long."""
 _STOP_S = 3.0
 
 
@@ -123,7 +125,6 @@ class _Take:
         self._feed = feed
         self._clock = clock
         self._video = video
-        self._began_ns = clock.now().boottime_ns
         self.encoding = _Encoding(feed, video, sink)
         self.sensor_ns = 0
         self.stopping = threading.Event()
@@ -132,11 +133,11 @@ class _Take:
         """Until it is stopped, or the feed is lost; then the reason."""
         encoder = threading.Thread(target=self.encoding.run, name="camera-encoder", daemon=True)
         try:
-            self._feed.open(self._video, self._began_ns)
+            self._feed.open(self._video)
             encoder.start()
             while not self.stopping.is_set() and encoder.is_alive():
                 self._step()
-        except (DeviceFault, HalUnavailable) as error:
+        except (HalError, av.FFmpegError) as error:
             return str(error)
         finally:
             self.encoding.end()

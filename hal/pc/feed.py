@@ -18,6 +18,8 @@ from hal.footage import FileSource
 from hal.interfaces import Clock, VideoFormat
 
 SECOND = 1_000_000_000
+_CATCHING_UP = 3
+"""How often the film is wound to now before it is shown: each time takes a fraction of the time before, as long as a film can be played."""
 _LATE_NS = SECOND // 2
 """A grid that is later than this goes on from now: the machine slept or was stopped, and nobody exposed those pictures."""
 PATIENCE_S = 0.2
@@ -36,8 +38,9 @@ class Feed(ABC):
     """Opened and closed by the camera's sensor thread, once a take."""
 
     @abstractmethod
-    def open(self, video: VideoFormat, began_ns: int) -> None:
-        """Begin to look, from ``began_ns`` (boot time) on. ``HalUnavailable`` when there is nothing to look with."""
+    def open(self, video: VideoFormat) -> None:
+        """Begin to look, and return when the next exposure can be shown at once: what it takes to get there is no loss of pictures.
+        ``HalUnavailable`` when there is nothing to look with."""
 
     @abstractmethod
     def expose(self) -> Exposure | None:
@@ -55,8 +58,8 @@ class Feed(ABC):
 
 
 class FileFeed(Feed):
-    """A video file in real time, looped. Picture i is of began + i / fps exactly; what a file shows at an instant depends on that
-    instant alone, so its sound, replayed by :class:`hal.pc.file_microphone.FileMicrophone`, stays with it."""
+    """A video file in real time, looped. Picture i is of the first exposure's instant + i / fps exactly; what a file shows at an instant
+    depends on that instant alone, so its sound, replayed by :class:`hal.pc.file_microphone.FileMicrophone`, stays with it."""
 
     def __init__(self, path: str, clock: Clock) -> None:
         if not Path(path).is_file():
@@ -66,13 +69,18 @@ class FileFeed(Feed):
         self._source: FileSource | None = None
         self._fps = self._next = self._began_ns = 0
 
-    def open(self, video: VideoFormat, began_ns: int) -> None:
+    def open(self, video: VideoFormat) -> None:
+        """A film is decoded from a key frame on, which may lie many seconds back."""
         self._source = FileSource(self._path)
-        self._source.aim(Canvas(video.width, video.height), began_ns)
-        self._fps, self._next, self._began_ns = video.fps, 0, began_ns
+        self._source.aim(Canvas(video.width, video.height), self._clock.now().boottime_ns)
+        for _ in range(_CATCHING_UP):
+            self._source.look(self._clock.now().boottime_ns, 0, 0)
+        self._fps, self._next = video.fps, 0
 
     def expose(self) -> Exposure | None:
         now_ns = self._clock.now().boottime_ns
+        if self._next == 0:
+            self._began_ns = now_ns
         at_ns = self._instant(self._next)
         if now_ns - at_ns > _LATE_NS:
             self._next = (now_ns - self._began_ns) * self._fps // SECOND + 1

@@ -79,7 +79,7 @@ class V4l2Feed(Feed):
         self._seen_s = 0.0
         self._fit: tuple[Canvas, Fit] | None = None
 
-    def open(self, video: VideoFormat, began_ns: int) -> None:
+    def open(self, video: VideoFormat) -> None:
         with ExitStack() as undo:
             container = undo.enter_context(self._negotiate(video))
             descriptor = _descriptor_of(self._device)

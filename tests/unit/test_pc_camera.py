@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import pytest
 from clips import a_clip, make_clip
 
 from firmware.config import load_config, with_backend
+from firmware.machine.supervision import BEHIND_NS
 from hal.canvas import Canvas, Plane
 from hal.errors import DeviceFault, HalError, HalUnavailable
-from hal.interfaces import AudioFrame, KeyProtection, Picture, VideoFormat
+from hal.footage import FileSource
+from hal.interfaces import AudioFrame, ClockReading, KeyProtection, Picture, VideoFormat
 from hal.none import NoMicrophone
 from hal.pc.boot import open_feed, open_hal, open_microphone
 from hal.pc.camera import PcCamera
@@ -84,11 +87,11 @@ class Scripted(Feed):
         self._step_ns = SECOND // 30
         self._at_ns = 0
 
-    def open(self, video: VideoFormat, began_ns: int) -> None:
+    def open(self, video: VideoFormat) -> None:
         if self.reason == "absent":
             raise HalUnavailable("no camera")
         self.opened += 1
-        self._at_ns = began_ns
+        self._at_ns = self._clock.now().boottime_ns
 
     def give(self, count: int) -> None:
         self._wanted.release(count)
@@ -138,7 +141,7 @@ def decodes(pictures: list[Picture]) -> int:
 
 
 def test_a_slow_encoder_loses_pictures_from_the_times_and_not_memory(rig: tuple[PcCamera, Scripted, Watcher]) -> None:
-    """House law 4: four wait, the rest is a step in the instants; what is delivered decodes; the sensor never stopped."""
+    """House law 4: ten wait, the rest is a step in the instants; what is delivered decodes; the sensor never stopped."""
     camera, feed, watcher = rig
     camera.start(SMALL, watcher)
     feed.give_slowly(watcher, 3)
@@ -150,14 +153,34 @@ def test_a_slow_encoder_loses_pictures_from_the_times_and_not_memory(rig: tuple[
     while camera.progress().sensor_ns < watcher.times()[-1] + 40 * (SECOND // 30):
         threading.Event().wait(0.005)
     feed.may_show.set()
-    # One was being developed, four waited.
-    watcher.wait(lambda: len(watcher.pictures) == 8)
+    # One was being developed, ten waited.
+    watcher.wait(lambda: len(watcher.pictures) == 14)
     feed.give_slowly(watcher, 2)
     camera.stop()
     steps = [round((later - earlier) * 30 / SECOND) for earlier, later in pairwise(watcher.times())]
-    assert steps == [1] * 7 + [36, 1]
+    assert steps == [1] * 13 + [30, 1]
     assert decodes(watcher.pictures) == len(watcher.pictures)
     assert watcher.faults == []
+
+
+def test_what_supervision_allows_an_encoder_to_be_behind_costs_no_picture(rig: tuple[PcCamera, Scripted, Watcher]) -> None:
+    """An encoder that was kept from its core for 200 ms, and a picture's length: all is delivered, late."""
+    camera, feed, watcher = rig
+    camera.start(SMALL, watcher)
+    feed.give_slowly(watcher, 3)
+    feed.may_show.clear()
+    feed.showing.clear()
+    feed.give(1)
+    assert feed.showing.wait(PATIENCE_S)
+    count = -(-BEHIND_NS * SMALL.fps // SECOND) + 1
+    feed.give(count)
+    while camera.progress().sensor_ns < watcher.times()[-1] + (1 + count) * (SECOND // 30):
+        threading.Event().wait(0.005)
+    feed.may_show.set()
+    feed.give_slowly(watcher, 1)
+    watcher.wait(lambda: len(watcher.pictures) == 5 + count)
+    camera.stop()
+    assert {round((later - earlier) * 30 / SECOND) for earlier, later in pairwise(watcher.times())} == {1}
 
 
 def test_a_lost_source_is_told_once_and_starts_again(rig: tuple[PcCamera, Scripted, Watcher]) -> None:
@@ -215,6 +238,51 @@ def test_a_film_is_on_an_exact_grid_and_loops(tmp_path: Path) -> None:
     camera.stop()
     assert {later - earlier for earlier, later in pairwise(watcher.times())} <= {33_333_333, 33_333_334}
     assert camera.describe()["sensor"] == "replay of 'short.mp4'"
+
+
+class HandClock(PosixClock):
+    """Goes when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ns = 1000 * SECOND
+
+    def now(self) -> ClockReading:
+        return replace(super().now(), boottime_ns=self.ns)
+
+
+class SlowFilm(FileSource):
+    """Takes its time: 200 ms to open, then a tenth of what it winds; its last key frame lies eight seconds back."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock, self.at_ns = clock, 0
+
+    def aim(self, canvas: Canvas, at_ns: int) -> None:
+        self._clock.ns += SECOND // 5
+        self.at_ns = at_ns - 8 * SECOND
+
+    def look(self, at_ns: int, wall_ns: int, number: int) -> Plane:
+        self._clock.ns += (at_ns - self.at_ns) // 10
+        self.at_ns = at_ns
+        return Canvas(32, 32).planes
+
+
+def test_a_film_is_exposed_from_when_it_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening it and winding it to now, over however long a GOP, loses no picture: the first one is of now, and shown at once."""
+    clock = HandClock()
+    film = SlowFilm(clock)
+    monkeypatch.setattr("hal.pc.feed.FileSource", lambda path: film)
+    feed = FileFeed(str(a_clip()), clock)
+    feed.open(SMALL)
+    assert clock.ns > 1001 * SECOND
+    first = feed.expose()
+    assert first is not None
+    assert first.boottime_ns == clock.ns
+    feed.show(first, Canvas(32, 32))
+    assert clock.ns - first.boottime_ns < SECOND // SMALL.fps
+    second = feed.expose()
+    assert second is not None
+    assert second.boottime_ns - first.boottime_ns == SECOND // SMALL.fps
 
 
 def test_a_films_sound_is_on_an_exact_grid_and_stops_at_once() -> None:
