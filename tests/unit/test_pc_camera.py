@@ -140,19 +140,24 @@ def decodes(pictures: list[Picture]) -> int:
     return sum(len(codec.decode(av.Packet(picture.data))) for picture in pictures) + len(codec.decode(None))
 
 
-def test_a_slow_encoder_loses_pictures_from_the_times_and_not_memory(rig: tuple[PcCamera, Scripted, Watcher]) -> None:
-    """House law 4: ten wait, the rest is a step in the instants; what is delivered decodes; the sensor never stopped."""
-    camera, feed, watcher = rig
+def held_back(camera: PcCamera, feed: Scripted, watcher: Watcher, count: int) -> None:
+    """Three pictures are delivered; in the fourth the encoder stands still until ``count`` more were exposed."""
     camera.start(SMALL, watcher)
     feed.give_slowly(watcher, 3)
     feed.may_show.clear()
     feed.showing.clear()
     feed.give(1)
     assert feed.showing.wait(PATIENCE_S)
-    feed.give(39)
-    while camera.progress().sensor_ns < watcher.times()[-1] + 40 * (SECOND // 30):
+    feed.give(count)
+    while camera.progress().sensor_ns < watcher.times()[-1] + (1 + count) * (SECOND // 30):
         threading.Event().wait(0.005)
     feed.may_show.set()
+
+
+def test_a_slow_encoder_loses_pictures_from_the_times_and_not_memory(rig: tuple[PcCamera, Scripted, Watcher]) -> None:
+    """House law 4: ten wait, the rest is a step in the instants; what is delivered decodes; the sensor never stopped."""
+    camera, feed, watcher = rig
+    held_back(camera, feed, watcher, 39)
     # One was being developed, ten waited.
     watcher.wait(lambda: len(watcher.pictures) == 14)
     feed.give_slowly(watcher, 2)
@@ -166,17 +171,8 @@ def test_a_slow_encoder_loses_pictures_from_the_times_and_not_memory(rig: tuple[
 def test_what_supervision_allows_an_encoder_to_be_behind_costs_no_picture(rig: tuple[PcCamera, Scripted, Watcher]) -> None:
     """An encoder that was kept from its core for 200 ms, and a picture's length: all is delivered, late."""
     camera, feed, watcher = rig
-    camera.start(SMALL, watcher)
-    feed.give_slowly(watcher, 3)
-    feed.may_show.clear()
-    feed.showing.clear()
-    feed.give(1)
-    assert feed.showing.wait(PATIENCE_S)
     count = -(-BEHIND_NS * SMALL.fps // SECOND) + 1
-    feed.give(count)
-    while camera.progress().sensor_ns < watcher.times()[-1] + (1 + count) * (SECOND // 30):
-        threading.Event().wait(0.005)
-    feed.may_show.set()
+    held_back(camera, feed, watcher, count)
     feed.give_slowly(watcher, 1)
     watcher.wait(lambda: len(watcher.pictures) == 5 + count)
     camera.stop()
