@@ -136,7 +136,7 @@ def test_shift(bench: Machine) -> None:
     """Pressed on a real GPIO line, recorded from a real V4L2 camera onto real ext4, offloaded over a real USB cable that is pulled
     twice (once the dock loses power with it), receipted, released; what the dock holds is authentic
     (BWC-POL-01, BWC-POL-02, BWC-POL-08, BWC-POL-13, BWC-POL-23, BWC-POL-41, BWC-POL-42)."""
-    found = bench.run("shift")
+    found = bench.run("shift", timeout_s=300)
     assert (found["dark"], found["lamp"], found["code"]) == (0, 0, 0)
     assert found["lit_ms"] < 1500
     (recording,) = found["kept"]

@@ -80,11 +80,11 @@ def run() -> None:
         hands.indicators.set_lamp(LampName.SUBJECT, Lamp(colour))
         found = hands.indicators.read_back(LampName.SUBJECT)
         lamps.append((colour.value, chip.level(guest.PINS.subject_lamp), found.value))
-    hands.indicators.play(Cue(((880, 400),), ((400, 0),)))
+    hands.indicators.play(Cue(((880, 3000),), ((3000, 0),)))  # two hundred looks take a second where the host is slow
     time.sleep(0.1)
     buzz = {chip.level(guest.PINS.sounder) for _ in range(200)}
     motor = [chip.level(guest.PINS.vibration)]
-    time.sleep(0.6)
+    time.sleep(3.2)
     buzz_after = {chip.level(guest.PINS.sounder) for _ in range(200)}
     motor.append(chip.level(guest.PINS.vibration))
     by_lgpio_s = debounced_by_lgpio(hands, chip)
