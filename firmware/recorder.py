@@ -11,7 +11,7 @@ memory only.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
@@ -124,7 +124,7 @@ class Recorder:
         self._mutes: list[Mute] = []
         self._muted_since: int | None = None
         self._begin: Begin
-        self._unwritten: dict[str, bytes] = {}
+        self._unwritten: list[tuple[str, bytes]] = []
         """Papers that the ledger carries and that are not files yet."""
         self._last_leaf = -1
 
@@ -173,7 +173,7 @@ class Recorder:
             order=order.order,
         )
         data = self._begin.to_bytes()
-        self._unwritten = {names.ASSIGNMENT: assignment, names.BEGIN: data}
+        self._unwritten = [(names.ASSIGNMENT, assignment), (names.BEGIN, data)]
         carried = paper_drafts(order.recording, self._unwritten, order.at)
         if not carried:
             self.write_papers()
@@ -181,10 +181,11 @@ class Recorder:
         self.append([Draft("begin", order.at, fields), *carried])
 
     def write_papers(self) -> None:
-        """``begin.json``, its signature and the assignment as files; nothing where they are already."""
+        """``begin.json``, its signature and the assignment as files; nothing where they are already. Before any other leaf that names a
+        file (W1)."""
         if self._unwritten:
             write_papers(self._context, self._vault, self._begin, self._unwritten)
-            self._unwritten = {}
+            self._unwritten = []
 
     def commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
         """Make GOPs durable as one group: every file synced, one directory sync, one ledger append (W1, W4).
@@ -221,6 +222,7 @@ class Recorder:
 
         After an error of the volume it may be called again with the same arguments; what is done is not done twice.
         """
+        self.write_papers()
         if final is not None and not self._finished:
             signer = copy(self._signer)
             self._commit([signer.finish(final)], at)
@@ -228,7 +230,7 @@ class Recorder:
         if self._closing is None:
             self._set_aside_unpromised(at)
             sealed_notes = self._seal(canonical(notes))
-            self._add([(names.NOTES, sealed_notes)])
+            self._vault.add(self.recording, [(names.NOTES, sealed_notes)])
             self._closing = self._manifest(at, cause, Notes(sha256(sealed_notes).hex(), len(sealed_notes)))
         close_recording(self._context, self._vault, self._ledger, self._closing, at)
 
@@ -246,6 +248,7 @@ class Recorder:
     def _commit(self, gops: Sequence[Gop], now: Timestamp) -> None:
         """Signer and fragmenter work on copies, taken over only once everything is durable: a group that the volume refuses
         leaves no trace, and can be tried again or dropped."""
+        self.write_papers()
         files: list[tuple[str, bytes]] = []
         drafts: list[Draft] = []
         init, fragmenter = self._init, copy(self._fragmenter)
@@ -257,7 +260,7 @@ class Recorder:
         made = [self._make(fragmenter, len(self._fragments) + index, gop) for index, gop in enumerate(gops)]
         files += [(names.fragment_name(item.record.seq), item.sealed) for item in made]
         drafts += [Draft("fragment", now, fragment_fields(self.recording, item.record)) for item in made]
-        self._add(files)
+        self._vault.add(self.recording, files)
         self.append(drafts)
         self._init, self._fragmenter = init, fragmenter
         for item in made:
@@ -287,11 +290,6 @@ class Recorder:
         )
         return _Made(record, sealed, end, gop.units[-1].time)
 
-    def _add(self, files: durable.Files) -> None:
-        """Files that the next leaf names: the papers were files before them (W1)."""
-        self.write_papers()
-        self._vault.add(self.recording, files)
-
     def append(self, drafts: Sequence[Draft]) -> None:
         """Leaves about this recording, one batch."""
         self._last_leaf = self._ledger.append(drafts)[-1]
@@ -309,18 +307,18 @@ def _boottime(at: Timestamp) -> int:
     return at.boottime_ns
 
 
-def paper_drafts(recording: str, papers: Mapping[str, bytes], at: Timestamp) -> list[Draft]:
+def paper_drafts(recording: str, papers: durable.Files, at: Timestamp) -> list[Draft]:
     """``paper`` leaves with these files; none at all when one of them is too long for a leaf."""
-    if any(len(data) > MAX_PAPER_BYTES for data in papers.values()):
+    if any(len(data) > MAX_PAPER_BYTES for _, data in papers):
         return []
-    content = {name: base64.b64encode(data).decode("ascii") for name, data in papers.items()}
-    return [Draft("paper", at, {"recording": recording, "name": name, "content": text}) for name, text in content.items()]
+    content = [(name, base64.b64encode(data).decode("ascii")) for name, data in papers]
+    return [Draft("paper", at, {"recording": recording, "name": name, "content": text}) for name, text in content]
 
 
-def write_papers(context: RecordingContext, vault: Vault, begin: Begin, papers: Mapping[str, bytes]) -> None:
+def write_papers(context: RecordingContext, vault: Vault, begin: Begin, papers: durable.Files) -> None:
     """The files of an activation, with a signature over ``begin.json``; whatever stands under their names was not promised."""
-    signature = context.sign(papers[names.BEGIN], parse_utc(begin.utc))
-    vault.begin(begin.recording, [*papers.items(), (names.BEGIN_SIGNATURE, signature)])
+    signature = context.sign(begin.to_bytes(), parse_utc(begin.utc))
+    vault.begin(begin.recording, [*papers, (names.BEGIN_SIGNATURE, signature)])
 
 
 def init_fields(recording: str, init: SealedObject) -> dict[str, Any]:

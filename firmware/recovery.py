@@ -305,7 +305,7 @@ class Recovery:
         papers = carried(trace.papers)
         data = papers.get(names.BEGIN, b"")
         if trace.init is None and sha256(data).hex() == trace.begin.fields["begin_sha256"]:
-            write_papers(self._context, self._vault, Begin.from_bytes(data), papers)
+            write_papers(self._context, self._vault, Begin.from_bytes(data), tuple(papers.items()))
 
     def _read_twice(self, recording: str, name: str) -> bytes:
         """Nothing when it is not there. A card that fails once must not leave a recording open until the next boot."""

@@ -30,7 +30,6 @@ from firmware.timebase import format_utc
 from hal.errors import PowerCut
 from hal.interfaces import ButtonName, Hal, KeyProtection
 from hal.sim.boot import boot as boot_world
-from hal.sim.card import Card, CardFault
 from hal.sim.timeline import SECOND
 from hal.sim.world import World
 from tools.policies import read_profile
@@ -41,21 +40,6 @@ SMALL = {"width = 1280": "width = 320", "height = 720": "height = 240", "bitrate
 RECORDING = "SIM-0001-000001-0001"
 """The first recording of a camera's first boot."""
 START_WALL_NS = 1_830_000_000 * SECOND
-
-
-@contextmanager
-def card_calls() -> Iterator[list[tuple[int, str]]]:
-    """Number and words of every counted call of a simulated card meanwhile: what :meth:`Card.fail_at` counts from the first one."""
-    seen: list[tuple[int, str]] = []
-    count = Card.count
-
-    def told(card: Card, what: str) -> CardFault | None:
-        seen.append((card.operations + 1, what))
-        return count(card, what)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Card, "count", told)
-        yield seen
 
 
 @dataclass

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -168,9 +167,8 @@ class FileCamera(Camera, Inbox):
         return True
 
 
-def read_again(annexb: Path, rounds: int = 1) -> Generator[tuple[bytes, bool]]:
-    """The file's pictures ``rounds`` times, by the index beside it, each read when it is its turn: none waits in memory."""
-    spans = [Span(*fields) for fields in json.loads(annexb.with_suffix(".json").read_text())]
+def read_again(annexb: Path, spans: Sequence[Span], rounds: int) -> Generator[tuple[bytes, bool]]:
+    """The file's pictures ``rounds`` times, each read when it is its turn: none waits in memory."""
     file = os.open(annexb, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for span in itertools.chain.from_iterable(itertools.repeat(spans, rounds)):

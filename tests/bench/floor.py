@@ -24,8 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
-from tests.bench.device import read_again
-from tests.bench.footage import FPS
+from tests.bench.footage import FPS, Span
 
 RECIPIENTS, SIGNATURES = 2, 2
 
@@ -51,7 +50,9 @@ def of_keys(digest: bytes, key: ec.EllipticCurvePrivateKey, recipients: list[ec.
 
 
 def main(annexb: str, rounds: str, directory: str) -> None:
-    pictures = [data for data, _ in read_again(Path(annexb))]
+    whole = Path(annexb).read_bytes()
+    spans = [Span(*fields) for fields in json.loads(Path(annexb).with_suffix(".json").read_text())]
+    pictures = [whole[span.offset : span.offset + span.size] for span in spans]
     fragments = [pictures[first : first + FPS] for first in range(0, len(pictures), FPS)]
     key = ec.generate_private_key(ec.SECP256R1())
     recipients = [ec.generate_private_key(ec.SECP256R1()).public_key() for _ in range(RECIPIENTS)]

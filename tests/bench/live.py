@@ -42,8 +42,8 @@ from hal.interfaces import (
     VolumeFile,
 )
 from hal.posix import PosixClock, QueueInbox, ThreadWorker
-from tests.bench.device import open_device, read_again
-from tests.bench.footage import FPS
+from tests.bench.device import open_device
+from tests.bench.footage import FPS, Span
 
 LOG = "ledger/log"
 WARM_UP_S, TAP_S, RECORDED_S, HOLD_S, SETTLED_S, PATIENCE_S = 1.5, 0.06, 1.0, 2.2, 0.2, 20.0
@@ -223,7 +223,9 @@ def lags(durable: Durable) -> tuple[list[float], list[float], list[int]]:
 
 def live(camera: Path, annexb: Path, presses: int, sync_s: float) -> dict[str, object]:
     config = load_config(camera / "oathcamd.toml")
-    coded = list(read_again(annexb))
+    whole = annexb.read_bytes()
+    spans = [Span(*fields) for fields in json.loads(annexb.with_suffix(".json").read_text())]
+    coded = [(whole[span.offset : span.offset + span.size], span.keyframe) for span in spans]
     durable = Durable(sync_s)
     hal, finger = open_live(config.state_directory, config.key_directory, itertools.cycle(coded), durable)
     daemon = boot(hal, config)

@@ -15,12 +15,14 @@ from pathlib import Path
 from firmware.boot import boot
 from firmware.config import load_config
 from tests.bench.device import open_device, read_again
+from tests.bench.footage import Span
 
 
 def record(camera: Path, annexb: Path, rounds: int, press_s: int) -> None:
     """Boot, buffer, record, close."""
     config = load_config(camera / "oathcamd.toml")
-    pictures = read_again(annexb, rounds)
+    spans = [Span(*fields) for fields in json.loads(annexb.with_suffix(".json").read_text())]
+    pictures = read_again(annexb, spans, rounds)
     hal, source = open_device(config.state_directory, config.key_directory, pictures, [(press_s, None)])
     daemon = boot(hal, config)
     source.at_end = lambda: daemon.ask_shutdown("end of the footage")

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.bench.device import read_again
-from tests.bench.footage import FPS
+from tests.bench.footage import FPS, Span
 
 TESTS = Path(__file__).resolve().parents[1]
 BUFFER_MS = 30_000
@@ -26,12 +26,13 @@ def main(annexb: str, rounds: str, press_s: str, target: str) -> None:
     sys.path.insert(0, str(TESTS / "pibench/fakes"))
     from picamera2.outputs import CircularOutput2, PyavOutput
 
+    spans = [Span(*fields) for fields in json.loads(Path(annexb).with_suffix(".json").read_text())]
     before = time.process_time()
     ring = CircularOutput2(buffer_duration_ms=BUFFER_MS)
     ring._add_stream("video", "h264", rate=FPS, width=WIDTH, height=HEIGHT)
     ring.start()
     count = 0
-    for data, keyframe in read_again(Path(annexb), int(rounds)):
+    for data, keyframe in read_again(Path(annexb), spans, int(rounds)):
         if count == int(press_s) * FPS:
             ring.open_output(PyavOutput(target))
         ring.outputframe(data, keyframe, count * 1_000_000 // FPS)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from firmware.boot import boot
 from firmware.config import load_config
-from tests.bench.device import open_device, read_again
-from tests.bench.footage import FPS
+from tests.bench.device import open_device
+from tests.bench.footage import FPS, Span
 
 FIRST_S = 600
 """The first press; the others follow an hour after each other."""
@@ -26,7 +26,9 @@ FIRST_S = 600
 def shift(camera: Path, annexb: Path, hours: int, each_s: int) -> dict[str, float]:
     """Boot, buffer, record once an hour, close."""
     config = load_config(camera / "oathcamd.toml")
-    coded = list(read_again(annexb))
+    whole = annexb.read_bytes()
+    spans = [Span(*fields) for fields in json.loads(annexb.with_suffix(".json").read_text())]
+    coded = [(whole[span.offset : span.offset + span.size], span.keyframe) for span in spans]
     pictures = itertools.islice(itertools.cycle(coded), hours * 3600 * FPS)
     presses = [(FIRST_S + hour * 3600.0, FIRST_S + hour * 3600.0 + each_s) for hour in range(hours)]
     hal, source = open_device(config.state_directory, config.key_directory, pictures, presses)

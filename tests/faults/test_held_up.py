@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from camerabench import RECORDING, Bench, card_calls, leave, receipt_for
+from camerabench import RECORDING, Bench, leave, receipt_for
 
 from firmware import receipts
 from firmware.errors import FormatError
@@ -20,7 +20,7 @@ from firmware.storage.ledger_file import LOG, SNAPSHOT
 from firmware.storage.vault import ASIDE, Vault
 from hal.errors import DeviceFault, PowerCut
 from hal.interfaces import ButtonName
-from hal.sim.card import CardFault, Loss
+from hal.sim.card import Card, CardFault, Loss
 from tests.cards import Passing
 
 Make = Callable[..., Bench]
@@ -200,7 +200,15 @@ def test_a_power_cut_between_a_refused_leaf_and_its_next_try_breaks_no_promise(m
         bench.world.press(ButtonName.RECORD, bench.at(8), hold_ms=3300)
         return bench
 
-    with card_calls() as seen:
+    seen: list[tuple[int, str]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        count = Card.count
+
+        def told(card: Card, what: str) -> CardFault | None:
+            seen.append((card.operations + 1, what))
+            return count(card, what)
+
+        patch.setattr(Card, "count", told)
         arranged(1).run(16)
     syncs = [number for number, what in seen if what == f"sync {LOG}"]
     cut = 0

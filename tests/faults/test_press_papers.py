@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from camerabench import Bench, card_calls
+from camerabench import Bench
 
 from firmware import recorder
 from firmware.evidence.findings import Verdict
 from firmware.storage.ledger_file import LOG
 from hal.errors import PowerCut
 from hal.interfaces import ButtonName
-from hal.sim.card import CardFault, Loss
+from hal.sim.card import Card, CardFault, Loss
 from tests.prepared import prepare
 from tools.opening import read_notes
 
@@ -34,12 +34,18 @@ def pressed(make_bench: Make, seed: int = 1) -> Bench:
 
 def operations(make_bench: Make) -> list[tuple[int, str]]:
     """Number and words of every call of the card from the press on."""
-    bench = pressed(make_bench)
-    before: list[int] = []
-    bench.world.at(bench.at(PRESS_S), lambda: before.append(bench.world.card.operations))
-    with card_calls() as seen:
+    seen: list[tuple[int, str]] = []
+    bench, count = pressed(make_bench), Card.count
+
+    def told(card: Card, what: str) -> CardFault | None:
+        if bench.world.now_ns >= bench.at(PRESS_S):
+            seen.append((card.operations + 1, what))
+        return count(card, what)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Card, "count", told)
         bench.run(PRESS_S + 2)
-    return [(number, what) for number, what in seen if number > before[0]]
+    return seen
 
 
 def window(calls: list[tuple[int, str]]) -> list[int]:
